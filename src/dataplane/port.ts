@@ -1,0 +1,56 @@
+/**
+ * What the control part of a switch needs of a data path. The userspace and the kernel path both implement
+ * it with the same behaviour, packet for packet; `test/contract/dataplane` runs on both.
+ *
+ * Every request is atomic: it is done when its promise resolves, and a rejected one (`SutureError`) changed
+ * nothing.
+ */
+import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
+
+export interface PairRequest {
+  /** The id that the control part gives the flow. */
+  readonly id: string;
+  readonly outer: ConnectionEndpoints;
+  readonly inner: ConnectionEndpoints;
+}
+
+export interface FlowSnapshot {
+  readonly id: string;
+  readonly state: FlowState;
+  readonly reason?: FlowReason;
+  readonly up: DirectionCounters;
+  readonly down: DirectionCounters;
+  /** What this flow sent to the shell since it was stitched; 0 unless something is wrong. */
+  readonly toShellStitched: DirectionCounters;
+  /** Time of each state's beginning, milliseconds since the Unix epoch, in order. */
+  readonly history: readonly { readonly state: FlowState; readonly at: number }[];
+}
+
+export type FlowEventKind = 'state' | 'fin' | 'rst';
+
+export interface FlowEvent {
+  readonly kind: FlowEventKind;
+  readonly flow: FlowSnapshot;
+  /** For `fin` and `rst`: which end sent it. */
+  readonly from?: 'peer' | 'core';
+}
+
+export interface DataPlane {
+  readonly kind: 'userspace' | 'kernel';
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** From now on packets from and to these ports are carried by the data path, not by the host. */
+  own(ports: readonly OwnedPorts[]): Promise<void>;
+  disown(ports: readonly OwnedPorts[]): Promise<void>;
+  /** Joins an outer connection that was seen from its SYN on with the inner one that the shell is about to open. */
+  pair(request: PairRequest): Promise<FlowSnapshot>;
+  /** Asks that a paired flow be stitched. Progress comes as events; a refusal too. */
+  enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot>;
+  /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
+  close(id: string): Promise<FlowSnapshot>;
+  list(): Promise<FlowSnapshot[]>;
+  /** Counters by name, of packets unless the name says otherwise. */
+  counters(): Promise<Record<string, number>>;
+  onEvent(listener: (event: FlowEvent) => void): void;
+}

@@ -1,0 +1,54 @@
+/** Flow states and reasons: the names that the data paths, the control protocol, the CLI and the docs share. */
+
+export const FLOW_STATES = [
+  'watched',
+  'relayed',
+  'clamping',
+  'cutting',
+  'stitched',
+  'closing',
+  'closed',
+  'refused',
+  'broken',
+] as const;
+export type FlowState = (typeof FLOW_STATES)[number];
+
+/** Why a flow stays relayed for good. */
+export const REFUSAL_REASONS = [
+  'timestamps-differ',
+  'ecn-differs',
+  'tcp-md5',
+  'tcp-ao',
+  'mptcp-active',
+  'unknown-option',
+  'family-differs',
+  'handshake-not-seen',
+  'offsets-impossible',
+  'closing-before-cut',
+  'limit-reached',
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
+/** Why a flow ended with a reset at both ends that neither end asked for. */
+export const BROKEN_REASONS = ['shell-lost', 'drain-timeout'] as const;
+export type BrokenReason = (typeof BROKEN_REASONS)[number];
+
+/** How a flow ended. Peer and core name the end that sent the deciding RST; `fin` is a close by both. */
+export const CLOSE_REASONS = [
+  'fin',
+  'reset-by-peer',
+  'reset-by-core',
+  'reset-by-shell',
+  'idle',
+  'released',
+] as const;
+export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+export type FlowReason = RefusalReason | BrokenReason | CloseReason;
+
+export interface DirectionCounters {
+  /** Packets that came from the sending end. */
+  packets: number;
+  /** Bytes of the stream, each counted once however often it was sent. */
+  bytes: number;
+}

@@ -1,0 +1,38 @@
+/** What an agent needs of its switch. `client.ts` implements it over gRPC; tests give a fake. */
+import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { Endpoint } from '../wire/endpoint.js';
+
+export type AgentRole = 'shell' | 'core';
+
+/** Static reservations of a session (RFC 5189 PRR); made again by the client after every reconnect. */
+export interface Reservation {
+  /** Shell: listening endpoints and reserved source ports, to be watched. */
+  readonly watch: readonly OwnedPorts[];
+  /** Core: endpoints that it agrees to have stitched. */
+  readonly offers: readonly Endpoint[];
+}
+
+export type TeardownMode = 'core';
+
+export interface SwitchClient {
+  /** Starts discovery and connecting, and keeps trying; resolves at once. */
+  start(): Promise<void>;
+  /** Ends the session in order (ST). */
+  stop(): Promise<void>;
+  /** True while a session is open and the static reservation stands. */
+  readonly ready: boolean;
+  /** Resolves when `ready`, or rejects when the signal aborts. */
+  whenReady(signal?: AbortSignal): Promise<void>;
+  /** PRR for one flow: to be asked before the inner connection is opened. Gives the flow its id. */
+  pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints): Promise<FlowSnapshot>;
+  /** PER: stitch it. */
+  enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot>;
+  /** RLC with lifetime 0. */
+  release(id: string): Promise<FlowSnapshot>;
+  /** PRL. */
+  list(): Promise<FlowSnapshot[]>;
+  onEvent(listener: (event: FlowEvent) => void): void;
+  /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
+  onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;
+}
