@@ -1,0 +1,233 @@
+/**
+ * One TCP connection between the shell (A) and a far end (X: the peer E on the outer connection, the core B
+ * on the inner one), as a switch sees it pass.
+ *
+ * "Sent" values are what a side put on the wire; "told" values are what the far end was last given, by A or
+ * by the switch in A's place. Until a cut the two are the same. All numbers are as they stand on this
+ * connection's wire; nothing here allocates after construction.
+ */
+import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
+import { type SeqNum, seqAdd, seqAfter, seqDiff, seqMax, seqNum } from '../wire/seq.js';
+import type { Tuple } from '../wire/tuple.js';
+import type { Flow } from './flow.js';
+
+/** RFC 9293 section 3.7.1: what an end takes when its SYN names no MSS. */
+const DEFAULT_MSS_IPV4 = 536;
+const DEFAULT_MSS_IPV6 = 1220;
+/** RFC 7323 section 2.3. */
+const MAX_WINDOW_SCALE = 14;
+
+/** What one side of a connection has sent so far. */
+export class Sender {
+  /** Initial sequence number; meaningful when `synSeen`. */
+  isn: SeqNum = seqNum(0);
+  synSeen = false;
+  /** `OptionBit`s and ECN request of its SYN, as the other side received it. */
+  synOptions = 0;
+  synEcn = false;
+  mss = 0;
+  windowScale = 0;
+  /** Highest sequence number after a segment that it sent. */
+  max: SeqNum = seqNum(0);
+  /** Highest acknowledgment that it sent. */
+  ack: SeqNum = seqNum(0);
+  ackSeen = false;
+  /** Right edge of the window that it offers. */
+  edge: SeqNum = seqNum(0);
+  tsval = 0;
+  /** When `tsval` passed, ms. */
+  tsvalAt = 0;
+  /** Sequence number after its FIN, when `finSeen`. */
+  finEnd: SeqNum = seqNum(0);
+  finSeen = false;
+  packets = 0;
+  /** Stream bytes, each counted once. */
+  bytes = 0;
+}
+
+export class Connection {
+  /** X's side and A's side. */
+  readonly far = new Sender();
+  readonly shell = new Sender();
+
+  /** Both sides agreed on it; set when the second SYN passes. */
+  timestamps = false;
+  sack = false;
+  ecn = false;
+  /** A reset that counts was seen, from … */
+  resetBy: 'far' | 'shell' | undefined;
+
+  private toldAny = false;
+  /** Highest ack that X was given. */
+  toldAck: SeqNum = seqNum(0);
+  /** Right edge that X was last given, and the highest one ever. */
+  toldEdge: SeqNum = seqNum(0);
+  toldMax: SeqNum = seqNum(0);
+  /** Latest TSval that X was given. */
+  toldTsval = 0;
+  /** Highest ack and right edge of X's that A was given. */
+  toldShellAck: SeqNum = seqNum(0);
+  toldShellEdge: SeqNum = seqNum(0);
+
+  /** Once enabled: X's sequence numbers plus this are A's on the other connection. */
+  delta = 0;
+  /** X's timestamps plus this are A's on the other connection. */
+  tsDelta = 0;
+  /** First sequence number of X's that has a counterpart on the other connection. */
+  transparentFrom: SeqNum = seqNum(0);
+  /** Bytes of X's below this travel by way of A, those from here on go straight to the far end. */
+  cut: SeqNum = seqNum(0);
+
+  flow: Flow | undefined;
+  /** The other connection of the flow; only meaningful when `flow` is set. */
+  other: Connection;
+  /** The agents were told of X's FIN. */
+  finReported = false;
+  lastPacketAt: number;
+
+  constructor(
+    readonly side: 'outer' | 'inner',
+    /** Tuple of packets from X to A. */
+    readonly toShell: Tuple,
+    /** Tuple of packets from A to X. */
+    readonly toFar: Tuple,
+    now: number,
+  ) {
+    this.other = this;
+    this.lastPacketAt = now;
+  }
+
+  /** Each side's SYN was acknowledged by the other. */
+  get established(): boolean {
+    const { far, shell } = this;
+    return (
+      far.synSeen &&
+      shell.synSeen &&
+      far.ackSeen &&
+      shell.ackSeen &&
+      seqAfter(far.ack, shell.isn) &&
+      seqAfter(shell.ack, far.isn)
+    );
+  }
+
+  /** Both FINs were acknowledged, or a reset ended it. */
+  get finished(): boolean {
+    if (this.resetBy) return true;
+    const { far, shell } = this;
+    return (
+      far.finSeen &&
+      shell.finSeen &&
+      seqDiff(shell.ack, far.finEnd) >= 0 &&
+      seqDiff(far.ack, shell.finEnd) >= 0
+    );
+  }
+
+  /** Takes note of a SYN or SYN-ACK, from the far end or from the shell. The segment is as it is sent on. */
+  noteSyn(segment: TcpSegment, fromShell: boolean): void {
+    const sender = fromShell ? this.shell : this.far;
+    const receiver = fromShell ? this.far : this.shell;
+    if (sender.synSeen && (sender.isn === segment.seq || receiver.ackSeen)) return;
+    sender.synSeen = true;
+    sender.isn = segment.seq;
+    sender.max = segment.end;
+    sender.bytes = segment.payloadLength;
+    sender.synOptions = segment.options;
+    const answer = segment.has(TcpFlag.Ack);
+    const ecnBits = segment.flags & (TcpFlag.Ece | TcpFlag.Cwr);
+    // RFC 3168 section 6.1.1: a SYN asks with ECE and CWR, a SYN-ACK agrees with ECE alone.
+    sender.synEcn = ecnBits === (answer ? TcpFlag.Ece : TcpFlag.Ece | TcpFlag.Cwr);
+    const defaultMss = this.toFar.isIpv4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6;
+    sender.mss = segment.hasOption(OptionBit.Mss) && segment.mss > 0 ? segment.mss : defaultMss;
+    sender.windowScale = Math.min(segment.windowScale, MAX_WINDOW_SCALE);
+    if (segment.hasOption(OptionBit.Timestamps)) sender.tsval = segment.tsval;
+    if (!receiver.synSeen) return;
+    const both = this.far.synOptions & this.shell.synOptions;
+    this.timestamps = (both & OptionBit.Timestamps) !== 0;
+    this.sack = (both & OptionBit.SackPermitted) !== 0;
+    this.ecn = this.far.synEcn && this.shell.synEcn;
+    if ((both & OptionBit.WindowScale) === 0) {
+      this.far.windowScale = 0;
+      this.shell.windowScale = 0;
+    }
+  }
+
+  /** Takes note of a segment from the far end. */
+  trackFar(segment: TcpSegment, now: number): void {
+    this.lastPacketAt = now;
+    track(this.far, segment, now);
+  }
+
+  /** Takes note of a segment of the shell's, before any editing. */
+  trackShell(segment: TcpSegment, now: number): void {
+    this.lastPacketAt = now;
+    track(this.shell, segment, now);
+  }
+
+  /** Takes note of what `segment` tells the far end, as it leaves for it. */
+  noteToldFar(segment: TcpSegment): void {
+    if (segment.hasOption(OptionBit.Timestamps) && !segment.has(TcpFlag.Rst)) {
+      if (segment.has(TcpFlag.Syn) || ((segment.tsval - this.toldTsval) | 0) > 0)
+        this.toldTsval = segment.tsval;
+    }
+    if (!segment.has(TcpFlag.Ack) || segment.has(TcpFlag.Rst)) return;
+    const scale = segment.has(TcpFlag.Syn) ? 0 : this.shell.windowScale;
+    const edge = seqAdd(segment.ack, segment.window * 2 ** scale);
+    if (!this.toldAny) {
+      // The first ack starts the marks: a signed comparison with an unset 0 means nothing.
+      this.toldAny = true;
+      this.toldAck = segment.ack;
+      this.toldMax = edge;
+    }
+    if (seqDiff(segment.ack, this.toldAck) < 0) return;
+    this.toldAck = segment.ack;
+    this.toldEdge = edge;
+    this.toldMax = seqMax(this.toldMax, edge);
+  }
+
+  /** Takes note of what `segment` tells the shell, as it leaves for it. */
+  noteToldShell(segment: TcpSegment): void {
+    if (!segment.has(TcpFlag.Ack) || segment.has(TcpFlag.Rst)) return;
+    this.toldShellAck = seqMax(this.toldShellAck, segment.ack);
+    const scale = segment.has(TcpFlag.Syn) ? 0 : this.far.windowScale;
+    this.toldShellEdge = seqAdd(segment.ack, segment.window * 2 ** scale);
+  }
+}
+
+function track(sender: Sender, segment: TcpSegment, now: number): void {
+  sender.packets++;
+  if (segment.has(TcpFlag.Rst)) return;
+  if (!segment.has(TcpFlag.Syn) && sender.synSeen) {
+    const dataEnd = seqAdd(segment.seq, segment.payloadLength);
+    const fresh = seqDiff(dataEnd, sender.max);
+    if (fresh > 0 && segment.payloadLength > 0) {
+      sender.bytes += fresh;
+      sender.max = dataEnd;
+    }
+    if (segment.has(TcpFlag.Fin) && !sender.finSeen) {
+      sender.finSeen = true;
+      sender.finEnd = segment.end;
+    }
+    sender.max = seqMax(sender.max, segment.end);
+  }
+  if (segment.has(TcpFlag.Ack)) trackAck(sender, segment);
+  if (segment.hasOption(OptionBit.Timestamps) && ((segment.tsval - sender.tsval) | 0) >= 0) {
+    sender.tsval = segment.tsval;
+    sender.tsvalAt = now;
+  }
+}
+
+/**
+ * A window belongs to the ack that it came with: a new ack brings a new edge, also a smaller one; the same
+ * ack can only open it further, because a smaller edge then is an older packet (RFC 9293 section 3.10.7.4).
+ */
+function trackAck(sender: Sender, segment: TcpSegment): void {
+  const scale = segment.has(TcpFlag.Syn) ? 0 : sender.windowScale;
+  const edge = seqAdd(segment.ack, segment.window * 2 ** scale);
+  if (!sender.ackSeen || seqAfter(segment.ack, sender.ack)) {
+    sender.ackSeen = true;
+    sender.ack = segment.ack;
+    sender.edge = edge;
+  } else if (segment.ack === sender.ack && seqAfter(edge, sender.edge)) {
+    sender.edge = edge;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Translation of a stitched flow: constants only, apart from the rule against the ack deadlock. Shapes: a
+ * segment as X sent it goes in, one emission as Y expects it comes out.
+ */
+import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
+import { seqAdd, seqDiff } from '../wire/seq.js';
+import type { Connection } from './connection.js';
+import { convertWindow, emitBareAck, farAck, farEdge, liftBareAck, shiftSack, trimHead } from './mapping.js';
+import type { Outbox } from './outbox.js';
+
+/** A segment from X once the flow is stitched; already tracked. */
+export function translate(x: Connection, segment: TcpSegment, out: Outbox): void {
+  if (segment.has(TcpFlag.Syn)) {
+    // RFC 5961 section 4: a SYN on a live connection draws an ack; only the switch knows which connection.
+    emitBareAck(x, farAck(x), farEdge(x), out);
+    return;
+  }
+  let start = 0;
+  const before = seqDiff(x.transparentFrom, segment.seq);
+  if (before > 0 && segment.payloadLength > 1) {
+    // Bytes that the shell consumed have no counterpart: they were acknowledged long ago, and are again.
+    if (before >= segment.payloadLength) {
+      emitBareAck(x, farAck(x), farEdge(x), out);
+      return;
+    }
+    start = before;
+  }
+  const y = x.other;
+  const emission = out.add();
+  emission.tuple = y.toFar;
+  emission.payloadStart = start;
+  emission.payloadEnd = segment.payloadLength;
+  emission.made = false;
+  emission.mss = y.far.mss;
+  const sent = emission.segment.copyFrom(segment);
+  liftBareAck(x, sent);
+  trimHead(sent, start);
+  sent.seq = seqAdd(sent.seq, x.delta);
+  if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);
+  sent.window = convertWindow(sent.window, x.far.windowScale, y.shell.windowScale);
+  if (sent.hasOption(OptionBit.Sack)) translateSack(y, sent);
+  if (sent.hasOption(OptionBit.Timestamps)) {
+    sent.tsval = (sent.tsval + x.tsDelta) >>> 0;
+    if (sent.has(TcpFlag.Ack)) sent.tsecr = (sent.tsecr - y.tsDelta) >>> 0;
+  }
+  y.noteToldFar(sent);
+}
+
+/** Blocks below the first byte that Y's stream shares with X's mean nothing to Y and are left out. */
+function translateSack(y: Connection, sent: TcpSegment): void {
+  if (y.sack) {
+    shiftSack(sent, y.delta, y.transparentFrom);
+  } else {
+    sent.sackCount = 0;
+    sent.options &= ~OptionBit.Sack;
+  }
+}
