@@ -10,7 +10,7 @@
 
 import { tupleOf } from '../wire/endpoint.js';
 import { TcpFlag, type TcpSegment } from '../wire/segment.js';
-import { seqDiff } from '../wire/seq.js';
+import { type SeqNum, seqDiff } from '../wire/seq.js';
 import type { Tuple } from '../wire/tuple.js';
 import { alignFirst, alignSecond, refusalOf } from './align.js';
 import { announceGrowth, clampWindow, pipelinesEmpty, readyToCut } from './clamp.js';
@@ -29,6 +29,7 @@ import {
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from './endpoints.js';
 import { FlowRequestError } from './errors.js';
 import { Flow, Mode } from './flow.js';
+import { findIcmpTarget, type IcmpTarget } from './icmp.js';
 import { type FlowMachineEvent, nextState } from './machine.js';
 import {
   emitBareAck,
@@ -100,7 +101,8 @@ export type EngineListener = (
   from: 'peer' | 'core' | undefined,
 ) => void;
 
-const SWEEP_INTERVAL = 1000;
+const LINGER_SWEEP = 1000;
+const IDLE_SWEEP = 10_000;
 
 export class FlowEngine {
   readonly outbox = new Outbox();
@@ -117,7 +119,8 @@ export class FlowEngine {
   /** Closed flows in the order in which they are to be forgotten, one queue for each time. */
   private readonly lingering: Record<'fin' | 'reset', Flow[]> = { fin: [], reset: [] };
   private unpaired = 0;
-  private nextSweep = 0;
+  private nextLingerSweep = 0;
+  private nextIdleSweep = 0;
 
   constructor(
     options: Partial<EngineOptions> = {},
@@ -161,6 +164,17 @@ export class FlowEngine {
     return entry.fromShell ? this.fromShell(x, segment, now) : this.fromFar(x, segment, now);
   }
 
+  /** True for packets that the data path carries, known connection or not. */
+  carries(tuple: Tuple): boolean {
+    return this.ownership.ownsDestination(tuple) || this.ownership.ownsSource(tuple);
+  }
+
+  /** Whom an ICMP error is for that quotes a packet of `quoted`; false when it is for whom it is addressed to. */
+  icmpTarget(quoted: Tuple, seq: SeqNum, target: IcmpTarget): boolean {
+    const entry = this.index.find(quoted);
+    return entry?.fromShell === true && findIcmpTarget(entry.connection, seq, target);
+  }
+
   /** Does what is due. The outbox then holds what is to be sent. */
   tick(now: number): void {
     this.outbox.clear();
@@ -168,9 +182,11 @@ export class FlowEngine {
       if (flow.mode === Mode.Clamp) this.afterClamp(flow, now);
       else if (now >= flow.deadline) this.breakFlow(flow, 'drain-timeout', now);
     }
-    if (now < this.nextSweep) return;
-    this.nextSweep = now + SWEEP_INTERVAL;
+    if (now < this.nextLingerSweep) return;
+    this.nextLingerSweep = now + LINGER_SWEEP;
     this.forgetLingering(now);
+    if (now < this.nextIdleSweep) return;
+    this.nextIdleSweep = now + IDLE_SWEEP;
     this.forgetIdle(now);
   }
 
@@ -328,6 +344,7 @@ export class FlowEngine {
 
   private directFromFar(x: Connection, flow: Flow, segment: TcpSegment, now: number): Verdict {
     translate(x, segment, this.outbox);
+    this.noteToShell(flow);
     if (flow.state === 'closed') return Verdict.Emit;
     if (segment.has(TcpFlag.Rst)) {
       if (resetCounts(x, segment)) this.endByReset(x, flow, now);
@@ -337,6 +354,17 @@ export class FlowEngine {
     }
     if (flow.state === 'closing' && directlyFinished(flow)) this.end(flow, 'finished', 'fin', now);
     return Verdict.Emit;
+  }
+
+  /** Counts what a stitched flow sends to the shell: nothing, and this is what shows it. */
+  private noteToShell(flow: Flow): void {
+    const { outbox } = this;
+    for (let i = 0; i < outbox.count; i++) {
+      const { tuple, payloadStart, payloadEnd } = outbox.at(i);
+      if (tuple !== flow.outer.toShell && tuple !== flow.inner.toShell) continue;
+      flow.toShellPackets++;
+      flow.toShellBytes += payloadEnd - payloadStart;
+    }
   }
 
   // ---- packets of the shell

@@ -1,0 +1,78 @@
+/**
+ * Packets that come in by one interface, by libpcap (`cap`).
+ *
+ * The addon dispatches packets one by one until its ring is empty, and nothing else of the process runs
+ * meanwhile. So whoever handles a packet must not wait for anything that needs the event loop; see
+ * `userspace.ts` for how requests and timers get their turn all the same.
+ */
+import capAddon from 'cap';
+import { SutureError } from '../../platform/errors.js';
+import { run } from '../../platform/process.js';
+
+/** libpcap's ring, bytes: some 50 ms of super-frames at the rates that this path reaches. */
+const RING_BYTES = 16 << 20;
+/** The addon asks libpcap for 65535 bytes a frame; the rest is alignment. */
+const FRAME_BYTES = 65_536;
+
+export type FrameHandler = (bytes: Buffer, length: number, truncated: boolean) => void;
+
+export class Capture {
+  private readonly cap = new capAddon.Cap();
+  /** Held here for as long as the capture runs: the addon writes into it and keeps no reference. */
+  private readonly buffer = Buffer.alloc(FRAME_BYTES);
+  private open = false;
+
+  constructor(
+    readonly device: string,
+    private readonly filter: string,
+    private readonly onFrame: FrameHandler,
+  ) {}
+
+  start(): void {
+    try {
+      const link = this.cap.open(this.device, this.filter, RING_BYTES, this.buffer);
+      this.open = true;
+      if (link !== 'ETHERNET') throw new Error(`its link type is ${link}, and only Ethernet is read`);
+    } catch (error) {
+      this.stop();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SutureError(
+        'SUT_CAPTURE_FAILED',
+        `can't capture on ${this.device}: ${why}. It needs libpcap, CAP_NET_RAW and an Ethernet interface that is up`,
+        { cause: error },
+      );
+    }
+    this.cap.on('packet', (length, truncated) => this.onFrame(this.buffer, length, truncated));
+  }
+
+  stop(): void {
+    if (this.open) this.cap.close();
+    this.open = false;
+  }
+}
+
+/** MAC address and MTU (bytes) of an interface of this network namespace; /sys may show another one's. */
+export async function interfaceFacts(
+  device: string,
+): Promise<{ readonly mac: string; readonly mtu: number }> {
+  const { code, stdout } = await run('ip', ['-j', 'link', 'show', 'dev', device], { okCodes: [0, 1] });
+  const [link] =
+    code === 0 ? (JSON.parse(stdout) as { address: string; mtu: number; flags: string[] }[]) : [];
+  if (link?.flags.includes('UP')) return { mac: link.address, mtu: link.mtu };
+  throw new SutureError(
+    'SUT_INTERFACE_UNKNOWN',
+    `interface ${device} is ${link ? 'down' : 'not'} in this network namespace; name under \`interfaces\` one that \`ip link\` shows up`,
+  );
+}
+
+/**
+ * The frames that the data path must see: those for this host's MAC address (what a switched network floods
+ * to us is not ours to forward) from or to an agent's address, but for this host's own. UDP is left out
+ * before it costs anything. The destination MAC keeps out what this host sends as well; `inbound` would say
+ * so more plainly, but libpcap runs the filter itself for a first packet, where it can't tell a direction.
+ */
+export function packetFilter(mac: string, agents: readonly string[], own: readonly string[]): string {
+  const hosts = agents.map((address) => `host ${address}`).join(' or ');
+  const notOwn = own.map((address) => ` and not host ${address}`).join('');
+  return `ether dst ${mac} and not udp and (${hosts})${notOwn}`;
+}

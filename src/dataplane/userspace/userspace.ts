@@ -1,0 +1,186 @@
+/**
+ * The userspace data path: captures, gate, flow engine and raw sockets put together, as a `DataPlane`.
+ *
+ * A capture holds up the event loop for as long as packets keep coming, so between packets this looks itself
+ * for what must not wait: the engine's timers, and `poll`, by which requests of another thread are served.
+ */
+import { networkInterfaces } from 'node:os';
+import type { OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
+import { type EngineOptions, FlowEngine } from '../../flow/engine.js';
+import { FlowRequestError } from '../../flow/errors.js';
+import type { Flow } from '../../flow/flow.js';
+import type { Clock } from '../../platform/clock.js';
+import { SutureError } from '../../platform/errors.js';
+import type { Logger } from '../../platform/log.js';
+import { canonicalAddress } from '../../wire/endpoint.js';
+import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../port.js';
+import { snapshotOf } from '../snapshot.js';
+import { Capture, interfaceFacts, packetFilter } from './capture.js';
+import { Gate } from './gate.js';
+import { PacketPath } from './packet-path.js';
+import { Sender } from './sender.js';
+
+const TICK_MS = 10;
+/** Packets between two looks at the clock and at requests. */
+const PACKETS_PER_TURN = 64;
+
+export interface UserspaceOptions {
+  /** Of the switch; the nftables table is called after it. */
+  readonly name: string;
+  readonly interfaces: readonly string[];
+  /** Addresses of all agents: only their packets are captured. */
+  readonly agents: readonly string[];
+  readonly engine: Partial<EngineOptions>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called between packets, when the event loop may have been waiting for long. */
+  readonly poll?: () => void;
+  /** The path can't go on. */
+  readonly onFailure: (error: SutureError) => void;
+}
+
+export class UserspaceDataPlane implements DataPlane {
+  readonly kind = 'userspace';
+  private readonly engine: FlowEngine;
+  private readonly sender = new Sender();
+  private readonly gate: Gate;
+  private readonly epochOffset: number;
+  private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private readonly stopped = new AbortController();
+  private path: PacketPath | undefined;
+  private captures: Capture[] = [];
+  private turn = 0;
+  private lastTick = 0;
+
+  constructor(private readonly options: UserspaceOptions) {
+    const { clock, name, interfaces } = options;
+    this.epochOffset = clock.wall() - clock.monotonic();
+    this.engine = new FlowEngine(options.engine, (flow, kind, from) => this.emit(flow, kind, from));
+    this.gate = new Gate(name, interfaces, clock, options.onFailure);
+  }
+
+  async start(): Promise<void> {
+    const { interfaces, agents, log } = this.options;
+    const facts = await Promise.all(
+      interfaces.map(async (device) => ({ device, ...(await interfaceFacts(device)) })),
+    );
+    const mtu = Math.min(...facts.map((fact) => fact.mtu));
+    const own = ownAddresses();
+    try {
+      this.sender.start();
+      await this.gate.start();
+      this.path = new PacketPath(this.engine, this.sender, mtu);
+      if (agents.length > 0) {
+        for (const { device, mac } of facts) {
+          const capture = new Capture(device, packetFilter(mac, agents, own), this.onFrame);
+          this.captures.push(capture);
+          capture.start();
+        }
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    void this.tickUntilStopped();
+    log.info({ interfaces, mtu }, 'userspace data path is up');
+  }
+
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    // The gate goes first: from then on the host forwards, and no packet is carried by nobody.
+    await this.gate.stop();
+    for (const capture of this.captures) capture.stop();
+    this.captures = [];
+    this.sender.stop();
+  }
+
+  async own(ports: readonly OwnedPorts[]): Promise<void> {
+    // The engine first: a packet that the gate drops already must be carried.
+    for (const one of ports) this.engine.own(one);
+    try {
+      await this.gate.add(ports);
+    } catch (error) {
+      for (const one of ports) this.engine.disown(one);
+      throw error;
+    }
+  }
+
+  async disown(ports: readonly OwnedPorts[]): Promise<void> {
+    await this.gate.remove(ports);
+    for (const one of ports) this.engine.disown(one);
+  }
+
+  async pair(request: PairRequest): Promise<FlowSnapshot> {
+    return this.request((now) => this.engine.pair(request.id, request.outer, request.inner, now));
+  }
+
+  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+    return this.request((now) => this.engine.enable(id, offsets, now));
+  }
+
+  async close(id: string): Promise<FlowSnapshot> {
+    return this.request((now) => this.engine.close(id, now));
+  }
+
+  async list(): Promise<FlowSnapshot[]> {
+    return [...this.engine.flows()].map((flow) => snapshotOf(flow, this.epochOffset));
+  }
+
+  async counters(): Promise<Record<string, number>> {
+    return { ...this.path?.counters, ...this.engine.counters, connections: this.engine.connections };
+  }
+
+  onEvent(listener: (event: FlowEvent) => void): void {
+    this.listeners.push(listener);
+  }
+
+  private readonly onFrame = (bytes: Buffer, length: number, truncated: boolean): void => {
+    const now = this.options.clock.monotonic();
+    this.path?.receive(bytes, length, truncated, now);
+    if (++this.turn % PACKETS_PER_TURN !== 0) return;
+    if (now - this.lastTick >= TICK_MS) this.tick(now);
+    this.options.poll?.();
+  };
+
+  private request(change: (now: number) => Flow): FlowSnapshot {
+    try {
+      const flow = change(this.options.clock.monotonic());
+      this.path?.sendMade();
+      this.engine.outbox.clear();
+      return snapshotOf(flow, this.epochOffset);
+    } catch (error) {
+      if (error instanceof FlowRequestError)
+        throw new SutureError(error.code, error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  private tick(now: number): void {
+    this.lastTick = now;
+    this.engine.tick(now);
+    this.path?.sendMade();
+  }
+
+  private async tickUntilStopped(): Promise<void> {
+    const { clock } = this.options;
+    const { signal } = this.stopped;
+    while (!signal.aborted) {
+      await clock.sleep(TICK_MS, signal).catch(() => {});
+      if (!signal.aborted) this.tick(clock.monotonic());
+    }
+  }
+
+  private emit(flow: Flow, kind: FlowEvent['kind'], from: FlowEvent['from']): void {
+    const event: FlowEvent = { kind, flow: snapshotOf(flow, this.epochOffset), ...(from && { from }) };
+    for (const listener of this.listeners) listener(event);
+  }
+}
+
+/** This host's own addresses: packets for them are the host's. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return all.flatMap(({ address, internal }) => {
+    const text = canonicalAddress(address.split('%')[0] ?? '');
+    return internal || text === undefined ? [] : [text];
+  });
+}
