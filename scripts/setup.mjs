@@ -1,0 +1,218 @@
+/**
+ * Makes this checkout runnable: Debian packages, npm packages, the TypeScript build, the Java workload.
+ *
+ * Every step first looks whether it has anything to do, so a second run costs a fraction of a second and a
+ * run that was killed midway is simply finished by the next one. Plain Node without dependencies, since it
+ * runs before there are any. Progress goes to standard error: standard output belongs to the command that
+ * asked for the set-up.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** libpcap-dev, g++, make and python3 come before `npm ci`: node-gyp compiles `cap` and `raw-socket`. */
+const DEBIAN_PACKAGES = [
+  'libpcap-dev',
+  'g++',
+  'make',
+  'python3',
+  'iproute2',
+  'nftables',
+  'ethtool',
+  'tcpdump',
+  'curl',
+  'procps',
+  'util-linux',
+];
+const JDK_PACKAGE = 'openjdk-17-jdk-headless';
+const JDK_MIN = 17;
+
+class SetupFailure extends Error {}
+
+function say(text) {
+  process.stderr.write(`setup: ${text}\n`);
+}
+
+/** Runs a step's program silently and shows what it wrote only when it failed. */
+function run(what, command, args, { cwd = root, env = process.env } = {}) {
+  const done = spawnSync(command, args, { cwd, env, encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (done.status === 0) return done.stdout;
+  const reason = done.error ? done.error.message : `exit ${done.status ?? done.signal}`;
+  throw new SetupFailure(
+    `${what} failed (${reason}): ${command} ${args.join(' ')}\n${done.stdout ?? ''}${done.stderr ?? ''}`,
+  );
+}
+
+function has(command, args = ['--version']) {
+  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
+}
+
+function installedPackages(names) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format
+  const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...names], {
+    encoding: 'utf8',
+  });
+  const lines = (query.stdout ?? '').split('\n').map((line) => line.split(' '));
+  return new Set(lines.filter(([, status]) => status === 'installed').map(([name]) => name));
+}
+
+function javacVersion() {
+  const done = spawnSync('javac', ['-version'], { encoding: 'utf8' });
+  const match = /javac (\d+)/.exec(`${done.stdout ?? ''}${done.stderr ?? ''}`);
+  return match ? Number(match[1]) : 0;
+}
+
+function debianPackages() {
+  if (!has('dpkg-query')) {
+    say(
+      `not a Debian system; it needs what these packages hold: ${[...DEBIAN_PACKAGES, JDK_PACKAGE].join(' ')}`,
+    );
+    return;
+  }
+  const installed = installedPackages([...DEBIAN_PACKAGES, JDK_PACKAGE]);
+  const missing = DEBIAN_PACKAGES.filter((name) => !installed.has(name));
+  if (!installed.has(JDK_PACKAGE) && javacVersion() < JDK_MIN) missing.push(JDK_PACKAGE);
+  if (missing.length === 0) return;
+  const install = ['install', '-y', '--no-install-recommends', ...missing];
+  if (process.getuid?.() !== 0) {
+    throw new SetupFailure(
+      `Debian packages are missing and only root may install them. Run:\n` +
+        `  sudo apt-get update && sudo apt-get ${install.join(' ')}\nand start again.`,
+    );
+  }
+  say(`installing Debian packages: ${missing.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // A run that was killed while dpkg worked leaves packages unpacked, or its apt still holding the lock.
+  const wait = ['-o', 'DPkg::Lock::Timeout=300'];
+  spawnSync('dpkg', ['--configure', '-a'], { env, stdio: 'ignore' });
+  run('apt-get update', 'apt-get', [...wait, 'update'], { env });
+  run('apt-get install', 'apt-get', [...wait, ...install], { env });
+}
+
+function readJson(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Compares what npm noted as installed with what the lock file asks for; optional packages may be absent. */
+function npmIsCurrent() {
+  const wanted = readJson(join(root, 'package-lock.json'))?.packages ?? {};
+  const present = readJson(join(root, 'node_modules/.package-lock.json'))?.packages;
+  if (!present) return false;
+  for (const [path, entry] of Object.entries(wanted)) {
+    if (path === '' || (entry.optional && !present[path])) continue;
+    if (present[path]?.version !== entry.version) return false;
+  }
+  return nativeModulesLoad();
+}
+
+/** Native modules that were compiled for another Node do not load, and then npm has to start over. */
+function nativeModulesLoad() {
+  const require = createRequire(join(root, 'package.json'));
+  try {
+    require('cap');
+    require('raw-socket');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function npmPackages() {
+  if (npmIsCurrent()) return;
+  say('installing npm packages (npm ci)');
+  const env = { ...process.env };
+  // The headers that came with this Node spare node-gyp a download.
+  const prefix = dirname(dirname(process.execPath));
+  if (existsSync(join(prefix, 'include/node/node.h'))) env.npm_config_nodedir = prefix;
+  // The native modules are compiled by install scripts; typescript and tap are development dependencies.
+  run('npm ci', 'npm', ['ci', '--include=dev', '--ignore-scripts=false', '--no-audit', '--no-fund'], { env });
+}
+
+function filesBelow(folder, accept) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && accept(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/** A short text that changes when one of the files does. */
+function fingerprint(files) {
+  const hash = createHash('sha256');
+  for (const file of files) {
+    const { mtimeMs, size } = statSync(file);
+    hash.update(`${file}\0${size}\0${mtimeMs}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Runs `build` unless the stamp says that it ran on just these files. */
+function unlessBuilt(stamp, files, build) {
+  const now = fingerprint(files);
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return;
+  build();
+  writeFileSync(stamp, now);
+}
+
+function typescript() {
+  const sources = filesBelow(join(root, 'src'), (name) => name.endsWith('.ts'));
+  const configs = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].map((name) =>
+    join(root, name),
+  );
+  const dist = join(root, 'dist');
+  unlessBuilt(join(dist, '.built'), [...sources, ...configs], () => {
+    say('building dist (tsc)');
+    run('tsc', process.execPath, [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      'tsconfig.build.json',
+    ]);
+    chmodSync(join(dist, 'cli/main.js'), 0o755);
+  });
+}
+
+function javaWorkload() {
+  const sources = filesBelow(join(root, 'workload/src'), (name) => name.endsWith('.java'));
+  const build = join(root, 'workload/build');
+  unlessBuilt(join(build, '.built'), sources, () => {
+    say('compiling the Java workload');
+    rmSync(build, { recursive: true, force: true });
+    mkdirSync(build, { recursive: true });
+    run('javac', 'javac', ['--release', String(JDK_MIN), '-Xlint:all', '-Werror', '-d', build, ...sources]);
+  });
+}
+
+/** Does all that is missing; returns false, with the reason on standard error, when something cannot be done. */
+export function setup() {
+  try {
+    debianPackages();
+    npmPackages();
+    typescript();
+    javaWorkload();
+    return true;
+  } catch (error) {
+    if (!(error instanceof SetupFailure)) throw error;
+    say(error.message);
+    return false;
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = setup() ? 0 : 1;

@@ -1,0 +1,54 @@
+/**
+ * `npm test [-- FILE…]`: the set-up, then all tests (or the given files). Unit tests run two at a time; the
+ * end-to-end ones, which share the machine's two cores with a whole lab, run one after the other. The last
+ * line is `N passed, N failed`; the exit code is 0 only when tap says so of every run.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { passOn } from './pass-on.mjs';
+import { root, setup } from './setup.mjs';
+import { TapReport } from './tap-report.mjs';
+
+const END_TO_END = 'test/e2e/';
+
+function testFiles() {
+  return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && /\.test\.(ts|mjs)$/.test(entry.name))
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
+    .sort();
+}
+
+async function tap(files, jobs, report) {
+  if (files.length === 0) return 0;
+  const args = [join(root, 'node_modules/.bin/tap'), 'run', '--reporter=tap', `--jobs=${jobs}`, ...files];
+  const env = { ...process.env, NO_COLOR: '1' };
+  return passOn(process.execPath, args, { cwd: root, env, onOutput: (text) => report.push(text) });
+}
+
+async function main(given) {
+  const unknown = given.filter((file) => !existsSync(join(root, file)) && !existsSync(file));
+  if (unknown.length > 0) {
+    process.stderr.write(`test: no such file: ${unknown.join(', ')}\n`);
+    return 2;
+  }
+  if (!setup()) return 1;
+  const files = given.length > 0 ? given : testFiles();
+  const endToEnd = files.filter((file) => file.includes(END_TO_END));
+  const unit = files.filter((file) => !endToEnd.includes(file));
+  const report = new TapReport((text) => process.stdout.write(text));
+  const codes = [await tap(unit, 2, report), await tap(endToEnd, 1, report)];
+  report.end();
+  const failedRun = codes.find((code) => code !== 0);
+  // A run that tap itself calls failed is never reported as passed, whatever was read from its output.
+  if (failedRun !== undefined && report.failed === 0) report.failed = 1;
+  if (report.skipped.length > 0) {
+    process.stdout.write(`\nskipped:\n${report.skipped.map((line) => `  ${line}\n`).join('')}`);
+  }
+  if (report.failures.length > 0) {
+    process.stdout.write(`\nfailed:\n${report.failures.map((line) => `  ${line}\n`).join('')}`);
+  }
+  process.stdout.write(`\n${report.sums}\n`);
+  return failedRun ?? (report.failed > 0 || report.passed === 0 ? 1 : 0);
+}
+
+process.exitCode = await main(process.argv.slice(2));

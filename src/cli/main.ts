@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+/**
+ * `suture`: the one binary. Each command is a file of its own, and imports what it runs only when it runs.
+ *
+ * Standard output holds what was asked for and nothing else; with `--json` that is one JSON document, an
+ * error's included. Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 not available.
+ */
+import { readFileSync, realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { asSutureError, exitCodeOf, SutureError } from '../platform/errors.js';
+import { errorView } from '../switch/admin-protocol.js';
+import { agentsCommand } from './agents.js';
+import { type Action, type CliContext, processContext } from './context.js';
+import { demoCommand } from './demo.js';
+import { discoverCommand } from './discover.js';
+import { doctorCommand } from './doctor.js';
+import { flowCommands } from './flows.js';
+import { labCommands } from './lab.js';
+import { errorText, printJson } from './output.js';
+import { roleCommands } from './role.js';
+import { statsCommand } from './stats.js';
+
+/** Runs one command; `argv` without the names of node and the script. Resolves to the exit code. */
+export async function main(argv: readonly string[], context: CliContext): Promise<number> {
+  let exitCode = 0;
+  const action: Action =
+    (body) =>
+    async (...args) => {
+      const result = await body(...args);
+      exitCode = typeof result === 'number' ? result : 0;
+    };
+  try {
+    await buildProgram(context, action).parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    const error = thrown instanceof CommanderError ? usageError(thrown) : asSutureError(thrown);
+    // Commander has printed its own complaints already.
+    if (!(thrown instanceof CommanderError)) context.stderr.write(errorText(error));
+    if (wantsJson(argv)) printJson(context.stdout, errorView(error));
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram(context: CliContext, action: Action): Command {
+  const program = new Command('suture');
+  // What holds for all commands has to be set before they are made, since they copy it.
+  program
+    .description('takes a proxy out of the path of TCP connections that are already running')
+    .version(packageVersion())
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void context.stderr.write(text),
+    });
+  roleCommands(program, context, action);
+  discoverCommand(program, context, action);
+  flowCommands(program, context, action);
+  agentsCommand(program, context, action);
+  statsCommand(program, context, action);
+  doctorCommand(program, context, action);
+  labCommands(program, context, action);
+  demoCommand(program, context, action);
+  return program;
+}
+
+function usageError(error: CommanderError): SutureError {
+  // The command was named without the subcommand that it needs: the help was printed instead.
+  const message =
+    error.code === 'commander.help'
+      ? 'no command was given; --help lists them'
+      : error.message.replace(/^error: /, '');
+  return new SutureError('SUT_USAGE', message, { cause: error });
+}
+
+/** Asked of the arguments, since wrong usage is found before there are options to ask. */
+function wantsJson(argv: readonly string[]): boolean {
+  if (argv[0] === 'lab' && argv[1] === 'exec') return false;
+  const end = argv.indexOf('--');
+  return argv.slice(0, end < 0 ? argv.length : end).includes('--json');
+}
+
+/** From the package's own file, two levels above both src/cli and dist/cli. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  return version;
+}
+
+function isProgram(): boolean {
+  const script = process.argv[1];
+  return script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url);
+}
+
+if (isProgram()) {
+  // Whoever read the output has had enough (`suture flows | head`): that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // An explicit exit: a role that was stopped at once may leave sockets that would keep the process.
+  process.exit(await main(process.argv.slice(2), processContext()));
+}

@@ -1,0 +1,49 @@
+/**
+ * What the commands run, imported when it is run: `suture flows` should not wait for gRPC or an addon to load.
+ * Each is adapted here, and nowhere else, to what its command needs.
+ */
+import type { DiscoveryResult } from '../midcom/discovery/client.js';
+import type { Clock } from '../platform/clock.js';
+import type { CoreConfig, ShellConfig, SwitchConfig } from '../platform/config/index.js';
+import type { Running } from '../platform/lifecycle.js';
+import type { Logger } from '../platform/log.js';
+
+export interface RoleContext<Config> {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+type StartRole<Config> = (context: RoleContext<Config>) => Promise<Running>;
+
+export interface DemoContext {
+  readonly clock: Clock;
+  /** Aborts when the demo is to end and to take everything down. */
+  readonly signal: AbortSignal;
+  /** One line for people. */
+  readonly print: (line: string) => void;
+}
+
+export interface DemoResult {
+  readonly ok: boolean;
+  /** What `--json` prints. */
+  readonly document: unknown;
+}
+
+export interface Programs {
+  switch(): Promise<StartRole<SwitchConfig>>;
+  shell(): Promise<StartRole<ShellConfig>>;
+  core(): Promise<StartRole<CoreConfig>>;
+  discover(): Promise<(options: { readonly clock: Clock; readonly log: Logger }) => Promise<DiscoveryResult>>;
+  lab(): Promise<Pick<typeof import('../lab/lab.js'), 'labUp' | 'labDown' | 'labStatus' | 'labExec'>>;
+  demo(): Promise<(options: DemoContext) => Promise<DemoResult>>;
+}
+
+export const programs: Programs = {
+  switch: async () => (await import('../switch/main.js')).startSwitch,
+  shell: async () => (await import('../shell/main.js')).startShell,
+  core: async () => (await import('../core/main.js')).startCore,
+  discover: async () => (await import('../midcom/discovery/client.js')).discover,
+  lab: () => import('../lab/lab.js'),
+  demo: async () => (await import('../lab/demo.js')).runDemo,
+};

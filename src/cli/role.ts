@@ -1,0 +1,53 @@
+/** `suture switch|shell|core -c FILE`: runs one role until it is told to stop. */
+import type { Command } from 'commander';
+import { type Configs, loadConfig, printConfig, type Role } from '../platform/config/index.js';
+import { runUntilSignal } from '../platform/lifecycle.js';
+import { createLog, type Logger } from '../platform/log.js';
+import type { Action, CliContext } from './context.js';
+
+interface RoleOptions {
+  readonly config: string;
+  readonly printConfig?: boolean;
+}
+
+const DESCRIPTIONS: Readonly<Record<Role, string>> = {
+  switch: 'run the gateway between a shell and everyone else',
+  shell: 'run the proxy side: accept, relay, and have connections stitched',
+  core: 'run the agent beside the workload',
+};
+
+export function roleCommands(program: Command, context: CliContext, action: Action): void {
+  for (const role of ['switch', 'shell', 'core'] as const) {
+    program
+      .command(role)
+      .description(`${DESCRIPTIONS[role]}; SIGTERM drains, a second one stops at once`)
+      .requiredOption('-c, --config <file>', 'the YAML file to run with')
+      .option('--print-config', 'print the config with all defaults filled in, and end')
+      .action(action((options: RoleOptions) => runRole(role, options, context)));
+  }
+}
+
+async function runRole(role: Role, options: RoleOptions, context: CliContext): Promise<void> {
+  const config = loadConfig(role, options.config);
+  if (options.printConfig) {
+    context.stdout.write(printConfig(role, config));
+    return;
+  }
+  const { env, clock, signals, programs } = context;
+  const log = createLog({ level: config.log.level, fields: { role, name: config.name }, env });
+  warnOfOpenControl(role, config, log);
+  const start = await programs[role]();
+  // The config and the program belong to the same role; the compiler can not follow that through a union.
+  const startAny = start as (options: object) => ReturnType<typeof start>;
+  await runUntilSignal(() => startAny({ config, log, clock }), { log, clock, signals });
+}
+
+/** Without authentication anyone who reaches the control service may claim to be an agent. */
+function warnOfOpenControl(role: Role, config: Configs[Role], log: Logger): void {
+  const point = 'switch' in config ? config.switch : 'control' in config ? config.control.listen : undefined;
+  const address = typeof point === 'object' ? point.address : '';
+  if (config.auth.mode !== 'none' || address === '::1' || address.startsWith('127.')) return;
+  const whom =
+    role === 'switch' ? 'whoever reaches the control service is believed' : 'the switch is not verified';
+  log.warn({ auth: 'none' }, `control without authentication: ${whom}; use it on a trusted network only`);
+}

@@ -1,0 +1,81 @@
+/**
+ * The core agent: offers its endpoints to be stitched, keeps its session, and logs what the switch tells of
+ * its flows. It has no part in the data path; the core's own server accepts the inner connections.
+ */
+import type { FlowEvent } from '../dataplane/port.js';
+import { createSwitchClient } from '../midcom/client.js';
+import type { Reservation, SwitchClient } from '../midcom/port.js';
+import type { Clock } from '../platform/clock.js';
+import type { CoreConfig } from '../platform/config/index.js';
+import type { Running } from '../platform/lifecycle.js';
+import type { Logger } from '../platform/log.js';
+import { formatEndpoint } from '../wire/endpoint.js';
+
+export interface CoreOptions {
+  readonly config: CoreConfig;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Where the switch's client comes from; tests give their own. */
+  readonly createClient?: (reservation: Reservation) => SwitchClient;
+}
+
+/** Events of this agent's flows since it was started, by what they told. */
+export interface CoreStats {
+  readonly fin: number;
+  readonly rst: number;
+  readonly stitched: number;
+  readonly closed: number;
+  readonly refused: number;
+  readonly broken: number;
+}
+
+export interface RunningCore extends Running {
+  /** True while the session is open and the offers stand. */
+  readonly ready: boolean;
+  stats(): CoreStats;
+}
+
+export async function startCore(options: CoreOptions): Promise<RunningCore> {
+  const { config, log, clock } = options;
+  const reservation: Reservation = { watch: [], offers: config.offers };
+  const client =
+    options.createClient?.(reservation) ??
+    createSwitchClient({ name: config.name, role: 'core', switch: config.switch, reservation, log, clock });
+  const stats = { fin: 0, rst: 0, stitched: 0, closed: 0, refused: 0, broken: 0 };
+  client.onEvent((event) => {
+    count(event, stats);
+    logEvent(event, log);
+  });
+  client.onSession((change) => log.info({ change }, 'session with the switch'));
+  await client.start();
+  log.info({ offers: config.offers.map(formatEndpoint) }, 'offering endpoints');
+  let stopped: Promise<void> | undefined;
+  return {
+    get ready() {
+      return client.ready;
+    },
+    stats: () => ({ ...stats }),
+    stop() {
+      const stopping = stopped ?? client.stop();
+      stopped = stopping;
+      return stopping;
+    },
+  };
+}
+
+function count({ kind, flow }: FlowEvent, stats: { -readonly [K in keyof CoreStats]: number }): void {
+  if (kind !== 'state') stats[kind] += 1;
+  else if (flow.state in stats) stats[flow.state as keyof CoreStats] += 1;
+}
+
+/** What ends a flow is worth a line of its own; the steps on the way are for a closer look. */
+function logEvent({ kind, flow, from }: FlowEvent, log: Logger): void {
+  const { id, state, reason, up, down } = flow;
+  if (kind !== 'state') {
+    log.info({ flow: id, from, state }, kind === 'fin' ? 'FIN seen' : 'RST seen');
+  } else if (state === 'closed' || state === 'broken' || state === 'refused') {
+    log.info({ flow: id, reason, up, down }, `flow ${state}`);
+  } else {
+    log.debug({ flow: id, state }, 'flow');
+  }
+}

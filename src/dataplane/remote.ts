@@ -1,0 +1,136 @@
+/**
+ * A data path in another thread. The packet path has the main thread to itself (its captures bind to that
+ * thread's event loop and hold it up); control runs beside it and speaks to it through a `MessagePort`.
+ *
+ * `RemoteDataPlane` is the `DataPlane` that control sees, `DataPlaneService` answers it in the packet thread,
+ * from the event loop or, while a capture holds that up, from `poll`.
+ */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
+import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from './port.js';
+
+const METHODS = ['own', 'disown', 'pair', 'enable', 'close', 'list', 'counters'] as const;
+type Method = (typeof METHODS)[number];
+
+interface Request {
+  readonly call: number;
+  readonly method: Method;
+  readonly args: readonly unknown[];
+}
+
+type Reply =
+  | { readonly call: number; readonly result: unknown }
+  | { readonly call: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly event: FlowEvent };
+
+export class DataPlaneService {
+  constructor(
+    private readonly plane: DataPlane,
+    private readonly port: MessagePort,
+  ) {
+    port.on('message', (request: Request) => void this.serve(request));
+    plane.onEvent((event) => port.postMessage({ event } satisfies Reply));
+  }
+
+  /** Serves what has come in; for when the event loop may not get to it for a while. */
+  poll(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.port) as { message: Request } | undefined;
+      if (received === undefined) return;
+      void this.serve(received.message);
+    }
+  }
+
+  private async serve({ call, method, args }: Request): Promise<void> {
+    try {
+      const result = await (this.plane[method] as (...given: readonly unknown[]) => Promise<unknown>)(
+        ...args,
+      );
+      this.port.postMessage({ call, result } satisfies Reply);
+    } catch (thrown) {
+      const { code, message } = asSutureError(thrown);
+      this.port.postMessage({ call, code, message } satisfies Reply);
+    }
+  }
+}
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: SutureError) => void;
+}
+
+/** Started and stopped with the thread that it speaks to, so its own `start` and `stop` only open and close the port. */
+export class RemoteDataPlane implements DataPlane {
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private calls = 0;
+
+  constructor(
+    readonly kind: DataPlane['kind'],
+    private readonly port: MessagePort,
+  ) {}
+
+  async start(): Promise<void> {
+    this.port.on('message', (reply: Reply) => this.receive(reply));
+  }
+
+  async stop(): Promise<void> {
+    this.port.close();
+    for (const { reject } of this.waiting.values()) {
+      reject(new SutureError('SUT_SHUTTING_DOWN', 'the switch stopped before the data path answered'));
+    }
+    this.waiting.clear();
+  }
+
+  own(ports: readonly OwnedPorts[]): Promise<void> {
+    return this.call('own', ports);
+  }
+
+  disown(ports: readonly OwnedPorts[]): Promise<void> {
+    return this.call('disown', ports);
+  }
+
+  pair(request: PairRequest): Promise<FlowSnapshot> {
+    return this.call('pair', request);
+  }
+
+  enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+    return this.call('enable', id, offsets);
+  }
+
+  close(id: string): Promise<FlowSnapshot> {
+    return this.call('close', id);
+  }
+
+  list(): Promise<FlowSnapshot[]> {
+    return this.call('list');
+  }
+
+  counters(): Promise<Record<string, number>> {
+    return this.call('counters');
+  }
+
+  onEvent(listener: (event: FlowEvent) => void): void {
+    this.listeners.push(listener);
+  }
+
+  private call<Result>(method: Method, ...args: readonly unknown[]): Promise<Result> {
+    const call = ++this.calls;
+    return new Promise<Result>((resolve, reject) => {
+      this.waiting.set(call, { resolve: resolve as (result: unknown) => void, reject });
+      this.port.postMessage({ call, method, args } satisfies Request);
+    });
+  }
+
+  private receive(reply: Reply): void {
+    if ('event' in reply) {
+      for (const listener of this.listeners) listener(reply.event);
+      return;
+    }
+    const waiting = this.waiting.get(reply.call);
+    this.waiting.delete(reply.call);
+    if ('code' in reply) waiting?.reject(new SutureError(reply.code, reply.message));
+    else waiting?.resolve(reply.result);
+  }
+}

@@ -1,0 +1,295 @@
+/**
+ * `lab up`, `down`, `status` and `exec`: the four hosts as network namespaces on one machine.
+ *
+ * `up` makes hosts only and starts no program; run again, it takes down what is there, whole or half made,
+ * and makes it anew. `down` removes namespaces and interfaces and kills nothing: programs inside belong to
+ * whoever started them, and find themselves without a network.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cpus, constants as osConstants } from 'node:os';
+import { SutureError } from '../platform/errors.js';
+import { inNamespace, runTool, tryTool } from './command.js';
+import {
+  HOST_INTERFACE,
+  isLabHost,
+  LAB_HOSTS,
+  LAB_LEGS,
+  type LabHost,
+  labPrefix,
+  namespaceOf,
+  PREFIX_LENGTH_4,
+  PREFIX_LENGTH_6,
+  wireNamespaceOf,
+} from './layout.js';
+
+export interface LabOptions {
+  /** Prefix of the namespaces; default: SUTURE_LAB of the environment, or `suture`. */
+  readonly prefix?: string;
+}
+
+export interface LabUpOptions extends LabOptions {
+  readonly standby?: boolean;
+  /**
+   * Puts a bridge into the middle of each leg, in a namespace `PREFIX-w`, with ports `s-HOST` and `h-HOST`:
+   * a place to lose packets between two hosts. Rules on the hosts' own interfaces come too late for that,
+   * since a capture sees a packet before they do.
+   */
+  readonly bridged?: boolean;
+}
+
+export interface LabHostStatus {
+  readonly host: LabHost;
+  readonly namespace: string;
+  readonly up: boolean;
+  readonly addresses: readonly string[];
+  readonly processes: readonly number[];
+}
+
+export interface LabStatus {
+  readonly prefix: string;
+  /** All hosts are there with all their addresses. */
+  readonly up: boolean;
+  readonly hosts: readonly LabHostStatus[];
+}
+
+function namespacesOf(prefix: string): string[] {
+  return [...LAB_HOSTS.map((host) => namespaceOf(prefix, host)), wireNamespaceOf(prefix)];
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new SutureError(
+    'SUT_PERMISSION',
+    'the lab makes network namespaces, which only root may do; run it as root',
+  );
+}
+
+function exists(namespace: string): boolean {
+  return existsSync(`/run/netns/${namespace}`);
+}
+
+/** Settings of a namespace's own network; interfaces made later inherit `default`. */
+function settings(host: LabHost): string {
+  const all = [
+    // Duplicate address detection would keep each IPv6 address unusable for a second or two.
+    'net/ipv6/conf/default/accept_dad=0',
+    'net/ipv6/conf/all/accept_dad=0',
+    'net/ipv6/conf/default/disable_ipv6=0',
+    'net/ipv6/conf/all/disable_ipv6=0',
+    'net/ipv6/conf/default/accept_ra=0',
+  ];
+  if (host === 's') all.push('net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1');
+  return all.map((line) => line.replace(/^(.*)=(.*)$/, 'echo $2 > /proc/sys/$1')).join(' && ');
+}
+
+/** `ip -batch` lines that make the two ends of each leg. */
+function linkLines(prefix: string, bridged: boolean): string[] {
+  const s = namespaceOf(prefix, 's');
+  const w = wireNamespaceOf(prefix);
+  return LAB_LEGS.flatMap(({ host, switchInterface }) => {
+    const h = namespaceOf(prefix, host);
+    if (!bridged) {
+      return [`link add ${switchInterface} netns ${s} type veth peer name ${HOST_INTERFACE} netns ${h}`];
+    }
+    return [
+      `link add ${switchInterface} netns ${s} type veth peer name s-${host} netns ${w}`,
+      `link add ${HOST_INTERFACE} netns ${h} type veth peer name h-${host} netns ${w}`,
+    ];
+  });
+}
+
+function bridgeLines(): string[] {
+  return LAB_LEGS.flatMap(({ host }) => [
+    `link add br-${host} type bridge stp_state 0 forward_delay 0`,
+    ...['s', 'h'].flatMap((side) => [
+      `link set ${side}-${host} master br-${host}`,
+      `link set ${side}-${host} up`,
+    ]),
+    `link set br-${host} up`,
+  ]);
+}
+
+function hostLines(host: LabHost): string[] {
+  const lines = ['link set lo up'];
+  for (const leg of LAB_LEGS) {
+    if (host === 's') {
+      lines.push(
+        `addr add ${leg.switchAddress4}/${PREFIX_LENGTH_4} dev ${leg.switchInterface}`,
+        `addr add ${leg.switchAddress6}/${PREFIX_LENGTH_6} dev ${leg.switchInterface}`,
+        `link set ${leg.switchInterface} up`,
+      );
+    } else if (leg.host === host) {
+      lines.push(
+        `addr add ${leg.address4}/${PREFIX_LENGTH_4} dev ${HOST_INTERFACE}`,
+        `addr add ${leg.address6}/${PREFIX_LENGTH_6} dev ${HOST_INTERFACE}`,
+        `link set ${HOST_INTERFACE} up`,
+        `route add default via ${leg.switchAddress4}`,
+        `route add ::/0 via ${leg.switchAddress6}`,
+      );
+    }
+  }
+  return lines;
+}
+
+/** A mask of all processors as sysfs writes it: hexadecimal words of 32 bits, commas between. */
+export function cpuMask(count: number): string {
+  const hex = ((1n << BigInt(count)) - 1n).toString(16);
+  const padded = hex.padStart(Math.ceil(hex.length / 8) * 8, '0');
+  return (padded.match(/.{8}/g) ?? []).join(',').replace(/^0+(?=.)/, '');
+}
+
+/**
+ * Without receive packet steering, forwarding over veth reorders packets between processors all by itself.
+ * Best effort: a container may have sysfs read-only. `ip netns exec` is what shows a namespace its sysfs.
+ */
+async function steerReceive(namespace: string): Promise<void> {
+  const mask = cpuMask(cpus().length);
+  const script = `for f in /sys/class/net/*/queues/rx-*/rps_cpus; do case $f in */lo/*) ;; *) echo ${mask} > $f;; esac; done`;
+  await tryTool(['ip', 'netns', 'exec', namespace, 'sh', '-c', `{ ${script}; } 2>/dev/null; true`]);
+}
+
+async function make(prefix: string, bridged: boolean): Promise<void> {
+  const spaces = bridged ? namespacesOf(prefix) : LAB_HOSTS.map((host) => namespaceOf(prefix, host));
+  await runTool(
+    'making namespaces',
+    ['ip', '-batch', '-'],
+    `${spaces.map((n) => `netns add ${n}`).join('\n')}\n`,
+  );
+  await Promise.all(
+    LAB_HOSTS.map((host) =>
+      runTool('network settings', inNamespace(namespaceOf(prefix, host), ['sh', '-c', settings(host)])),
+    ),
+  );
+  await runTool('making links', ['ip', '-batch', '-'], `${linkLines(prefix, bridged).join('\n')}\n`);
+  await Promise.all(
+    LAB_HOSTS.map((host) =>
+      runTool(
+        'addresses and routes',
+        ['ip', '-n', namespaceOf(prefix, host), '-batch', '-'],
+        `${hostLines(host).join('\n')}\n`,
+      ),
+    ),
+  );
+  if (bridged) {
+    await runTool(
+      'making bridges',
+      ['ip', '-n', wireNamespaceOf(prefix), '-batch', '-'],
+      `${bridgeLines().join('\n')}\n`,
+    );
+  }
+  await Promise.all(spaces.map(steerReceive));
+}
+
+export async function labUp(options: LabUpOptions = {}): Promise<void> {
+  const prefix = labPrefix(options.prefix);
+  if (options.standby) {
+    throw new SutureError(
+      'SUT_LAB',
+      "'lab up --standby' asks for a second switch, which this version does not have; run 'suture lab up'",
+    );
+  }
+  requireRoot();
+  await labDown({ prefix });
+  try {
+    await make(prefix, options.bridged ?? false);
+  } catch (error) {
+    await labDown({ prefix });
+    throw error;
+  }
+}
+
+/** Removes what is there; resolves to whether there was anything. */
+export async function labDown(options: LabOptions = {}): Promise<boolean> {
+  const prefix = labPrefix(options.prefix);
+  const present = namespacesOf(prefix).filter(exists);
+  if (present.length === 0) return false;
+  requireRoot();
+  // A namespace lives on, unnamed, while a program runs in it; its interfaces must not.
+  await Promise.all(present.map(removeLinks));
+  for (const namespace of present) await runTool('removing a namespace', ['ip', 'netns', 'del', namespace]);
+  return true;
+}
+
+async function removeLinks(namespace: string): Promise<void> {
+  const shown = await tryTool(['ip', '-n', namespace, '-json', 'link', 'show']);
+  const links = JSON.parse(shown || '[]') as { ifname: string }[];
+  const lines = links.filter(({ ifname }) => ifname !== 'lo').map(({ ifname }) => `link del ${ifname}`);
+  // A peer may be deleted from its other end at the same time: -force goes on past what is gone.
+  if (lines.length > 0)
+    await tryTool(['ip', '-n', namespace, '-force', '-batch', '-'], `${lines.join('\n')}\n`);
+}
+
+export async function labStatus(options: LabOptions = {}): Promise<LabStatus> {
+  const prefix = labPrefix(options.prefix);
+  const hosts = await Promise.all(LAB_HOSTS.map((host) => hostStatus(prefix, host)));
+  return { prefix, up: hosts.every((host) => host.up), hosts };
+}
+
+async function hostStatus(prefix: string, host: LabHost): Promise<LabHostStatus> {
+  const namespace = namespaceOf(prefix, host);
+  if (!exists(namespace)) return { host, namespace, up: false, addresses: [], processes: [] };
+  // One after the other: the first tool must not count the second among the programs inside.
+  const pids = await tryTool(['ip', 'netns', 'pids', namespace]);
+  const links = await tryTool(['ip', '-n', namespace, '-json', 'addr', 'show']);
+  type Link = { addr_info?: { local: string; scope: string }[]; ifname: string };
+  const found = JSON.parse(links || '[]') as Link[];
+  const addresses = found
+    .flatMap((link) => link.addr_info ?? [])
+    .filter((info) => info.scope === 'global')
+    .map((info) => info.local);
+  const expected = LAB_LEGS.flatMap((leg) => {
+    if (host === 's') return [leg.switchAddress4, leg.switchAddress6];
+    return leg.host === host ? [leg.address4, leg.address6] : [];
+  });
+  return {
+    host,
+    namespace,
+    up: expected.every((address) => addresses.includes(address)),
+    addresses,
+    processes: (pids ?? '').split('\n').filter(Boolean).map(Number),
+  };
+}
+
+/** Runs a program in a host with this process's terminal; resolves to its exit code (128 + n for a signal). */
+export async function labExec(
+  host: string,
+  argv: readonly string[],
+  options: LabOptions = {},
+): Promise<number> {
+  const prefix = labPrefix(options.prefix);
+  if (!isLabHost(host)) {
+    throw new SutureError(
+      'SUT_USAGE',
+      `'${host}' is no host of the lab; expected one of ${LAB_HOSTS.join(', ')}`,
+    );
+  }
+  if (argv.length === 0) {
+    throw new SutureError('SUT_USAGE', `nothing to run; expected: suture lab exec ${host} -- COMMAND…`);
+  }
+  const namespace = namespaceOf(prefix, host);
+  if (!exists(namespace)) {
+    throw new SutureError(
+      'SUT_LAB',
+      `the lab is not up: there is no namespace ${namespace}; run 'suture lab up' first`,
+    );
+  }
+  requireRoot();
+  const [program = '', ...args] = inNamespace(namespace, argv);
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' });
+    const forward = (signal: NodeJS.Signals): void => {
+      child.kill(signal);
+    };
+    // A terminal sends Ctrl-C to the program by itself; here it must only not end this process first.
+    const stay = (): void => undefined;
+    process.on('SIGINT', stay).on('SIGTERM', forward).on('SIGHUP', forward);
+    child.on('error', (error) =>
+      reject(new SutureError('SUT_LAB', `cannot run ${program}: ${error.message}`, { cause: error })),
+    );
+    child.on('close', (code, signal) => {
+      process.off('SIGINT', stay).off('SIGTERM', forward).off('SIGHUP', forward);
+      resolve(code ?? 128 + (signal === null ? 0 : osConstants.signals[signal]));
+    });
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * Between messages and the plain objects of the ports. What arrives is checked here, and only here: what
+ * comes out has canonical addresses, ports of 1 to 65535 and known names.
+ */
+import type { FlowEvent, FlowEventKind, FlowSnapshot } from '../dataplane/port.js';
+import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import { type DirectionCounters, FLOW_STATES, type FlowReason, type FlowState } from '../flow/state.js';
+import { SutureError } from '../platform/errors.js';
+import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
+import * as common from './gen/suture/v1/common.js';
+import * as messages from './gen/suture/v1/transactions.js';
+import type { AgentRole, TeardownMode } from './port.js';
+
+/** `FLOW_STATES` in the order of the enum, which starts with 1. */
+const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i + 1])) as Record<
+  FlowState,
+  common.FlowState
+>;
+const EVENT_KINDS: readonly (FlowEventKind | undefined)[] = [undefined, 'state', 'fin', 'rst'];
+
+export function invalid(message: string): SutureError {
+  return new SutureError('SUT_REQUEST_INVALID', message);
+}
+
+function portFrom(port: number, what: string): number {
+  if (port < 1 || port > 65_535) throw invalid(`${what}: port ${port} found, 1 to 65535 expected`);
+  return port;
+}
+
+function addressFrom(text: string, what: string): string {
+  const address = canonicalAddress(text);
+  if (address === undefined) throw invalid(`${what}: "${text}" found, an IPv4 or IPv6 address expected`);
+  return address;
+}
+
+export function endpointFrom(message: common.Endpoint | undefined, what: string): Endpoint {
+  if (!message) throw invalid(`${what} is missing`);
+  return { address: addressFrom(message.address, what), port: portFrom(message.port, what) };
+}
+
+export function connectionFrom(message: common.Connection | undefined, what: string): ConnectionEndpoints {
+  if (!message) throw invalid(`${what} is missing`);
+  return {
+    local: endpointFrom(message.local, `${what}.local`),
+    remote: endpointFrom(message.remote, `${what}.remote`),
+  };
+}
+
+export function rangeFrom(message: common.PortRange, what: string): OwnedPorts {
+  const address = addressFrom(message.address, what);
+  const from = portFrom(message.firstPort, what);
+  const to = portFrom(message.lastPort, what);
+  if (from > to) throw invalid(`${what}: the range ${from} to ${to} is empty`);
+  return { address, from, to };
+}
+
+export function rangeMessage({ address, from, to }: OwnedPorts): common.PortRange {
+  return { address, firstPort: from, lastPort: to };
+}
+
+export function roleFrom(role: common.Role): AgentRole {
+  if (role === common.Role.ROLE_SHELL) return 'shell';
+  if (role === common.Role.ROLE_CORE) return 'core';
+  throw invalid(`role: ${role} found, ROLE_SHELL or ROLE_CORE expected`);
+}
+
+export function roleMessage(role: AgentRole): common.Role {
+  return role === 'shell' ? common.Role.ROLE_SHELL : common.Role.ROLE_CORE;
+}
+
+export function teardownFrom(mode: messages.TeardownMode): TeardownMode {
+  if (mode === messages.TeardownMode.TEARDOWN_MODE_CORE) return 'core';
+  throw invalid(`teardown: mode ${mode} found, TEARDOWN_MODE_CORE expected (the only one of this switch)`);
+}
+
+export function teardownMessage(_mode: TeardownMode): messages.TeardownMode {
+  return messages.TeardownMode.TEARDOWN_MODE_CORE;
+}
+
+export function offsetsFrom(message: messages.StitchOffsets | undefined): StitchOffsets {
+  if (!message) throw invalid('offsets is missing');
+  const { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer } = message;
+  return { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer };
+}
+
+export function flowMessage(flow: FlowSnapshot): common.Flow {
+  return {
+    id: flow.id,
+    state: STATE_NUMBERS[flow.state],
+    reason: flow.reason ?? '',
+    up: flow.up,
+    down: flow.down,
+    toShellStitched: flow.toShellStitched,
+    history: flow.history.map(({ state, at }) => ({ state: STATE_NUMBERS[state], atMs: Math.trunc(at) })),
+  };
+}
+
+function stateFrom(state: common.FlowState): FlowState {
+  const name = FLOW_STATES[state - 1];
+  if (name === undefined) {
+    throw new SutureError(
+      'SUT_VERSION',
+      `the switch sent flow state ${state}, which this agent does not know`,
+    );
+  }
+  return name;
+}
+
+function countersFrom(message: common.Counters | undefined): DirectionCounters {
+  return { packets: message?.packets ?? 0, bytes: message?.bytes ?? 0 };
+}
+
+export function flowFrom(message: common.Flow | undefined): FlowSnapshot {
+  if (!message) throw new SutureError('SUT_VERSION', 'the switch left out the flow that its reply is about');
+  return {
+    id: message.id,
+    state: stateFrom(message.state),
+    // A name that a newer switch has added is passed on as it is: it is for people.
+    ...(message.reason === '' ? {} : { reason: message.reason as FlowReason }),
+    up: countersFrom(message.up),
+    down: countersFrom(message.down),
+    toShellStitched: countersFrom(message.toShellStitched),
+    history: message.history.map(({ state, atMs }) => ({ state: stateFrom(state), at: atMs })),
+  };
+}
+
+export function eventMessage(sequence: number, event: FlowEvent): messages.Event {
+  const end =
+    event.from === 'peer'
+      ? messages.End.END_PEER
+      : event.from === 'core'
+        ? messages.End.END_CORE
+        : messages.End.END_UNSPECIFIED;
+  return { sequence, kind: EVENT_KINDS.indexOf(event.kind), flow: flowMessage(event.flow), from: end };
+}
+
+/** Undefined for a kind of event that a newer switch has added. */
+export function eventFrom(message: messages.Event): FlowEvent | undefined {
+  const kind = EVENT_KINDS[message.kind];
+  if (kind === undefined) return undefined;
+  const flow = flowFrom(message.flow);
+  if (message.from === messages.End.END_PEER) return { kind, flow, from: 'peer' };
+  if (message.from === messages.End.END_CORE) return { kind, flow, from: 'core' };
+  return { kind, flow };
+}

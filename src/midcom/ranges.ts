@@ -1,0 +1,30 @@
+/** Arithmetic on port ranges. A range holds `from` and `to`; ranges of two addresses never meet. */
+import type { OwnedPorts } from '../flow/endpoints.js';
+import type { Endpoint } from '../wire/endpoint.js';
+
+export function overlap(a: OwnedPorts, b: OwnedPorts): boolean {
+  return a.address === b.address && a.from <= b.to && b.from <= a.to;
+}
+
+export function holds(range: OwnedPorts, endpoint: Endpoint): boolean {
+  return range.address === endpoint.address && range.from <= endpoint.port && endpoint.port <= range.to;
+}
+
+/** What of `range` is in none of `others`, as disjoint ranges in rising order. */
+export function subtract(range: OwnedPorts, others: Iterable<OwnedPorts>): OwnedPorts[] {
+  let rest: OwnedPorts[] = [range];
+  for (const other of others) {
+    rest = rest.flatMap((part) => {
+      if (!overlap(part, other)) return [part];
+      const left = { ...part, to: other.from - 1 };
+      const right = { ...part, from: other.to + 1 };
+      return [left, right].filter(({ from, to }) => from <= to);
+    });
+  }
+  return rest;
+}
+
+export function formatRange({ address, from, to }: OwnedPorts): string {
+  const host = address.includes(':') ? `[${address}]` : address;
+  return from === to ? `${host}:${from}` : `${host}:${from}-${to}`;
+}

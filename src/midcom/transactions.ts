@@ -1,0 +1,302 @@
+/**
+ * The transactions on flows, and who may make them. One method is one request: it resolves when the request
+ * is done, and when it rejects (`SutureError`) it changed nothing.
+ *
+ * What always holds: a connection is part of one flow at most; every flow has a shell and a core, and both
+ * hear of its end exactly once, whether it came by a request, by its lifetime or by its packets.
+ */
+import { randomBytes } from 'node:crypto';
+import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
+import type { Clock } from '../platform/clock.js';
+import { asSutureError, SutureError } from '../platform/errors.js';
+import { formatEndpoint } from '../wire/endpoint.js';
+import { Agent, type FlowRecord } from './agents.js';
+import { invalid } from './convert.js';
+import { ExpirySet } from './expiry.js';
+import type { TeardownMode } from './port.js';
+import type { AgentConfig, MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
+import { checkAddress, type StandingDemand, StandingReservations } from './standing.js';
+
+/** A flow that could not be ended at the end of its lifetime is tried again after this long. */
+const END_RETRY_MS = 10_000;
+
+export interface TransactionsOptions {
+  readonly backend: MidcomBackend;
+  readonly agents: readonly AgentConfig[];
+  readonly limits: MidcomLimits;
+  readonly clock: Clock;
+  readonly log: MidcomLog;
+}
+
+export class Transactions {
+  readonly agents: ReadonlyMap<string, Agent>;
+  private readonly flows = new Map<string, FlowRecord>();
+  private readonly connections = new Map<string, FlowRecord>();
+  private readonly flowExpiry: ExpirySet<FlowRecord>;
+  private readonly standingExpiry: ExpirySet<Agent['standing']>;
+  private readonly reservations: StandingReservations;
+  /** Ids of this run; those of a run before may still be in a table. */
+  private readonly idPrefix = randomBytes(4).toString('hex');
+  private serial = 0;
+
+  constructor(private readonly options: TransactionsOptions) {
+    const { backend, agents, limits, clock, log } = options;
+    const now = clock.monotonic();
+    this.agents = new Map(agents.map((config) => [config.name, new Agent(config, limits, now)]));
+    this.flowExpiry = new ExpirySet(now);
+    this.standingExpiry = new ExpirySet(now);
+    this.reservations = new StandingReservations(backend, this.agents, limits, log);
+    backend.onEvent((event) => this.onBackendEvent(event));
+  }
+
+  get flowCount(): number {
+    return this.flows.size;
+  }
+
+  /** min(requested, maximum), in seconds; nothing asked for is the maximum (RFC 5189 section 2.3.5). */
+  grant(requested: number): number {
+    const { lifetimeSeconds } = this.options.limits;
+    return requested === 0 ? lifetimeSeconds : Math.min(requested, lifetimeSeconds);
+  }
+
+  async reserveStanding(agent: Agent, demand: StandingDemand, lifetime: number): Promise<void> {
+    await this.reservations.replace(agent, demand, this.after(lifetime));
+    if (agent.reserved) this.standingExpiry.add(agent.standing);
+    else this.standingExpiry.remove(agent.standing);
+  }
+
+  async pair(
+    shell: Agent,
+    outer: ConnectionEndpoints,
+    inner: ConnectionEndpoints,
+    lifetime: number,
+  ): Promise<FlowSnapshot> {
+    const record = this.reserve(shell, outer, inner, lifetime);
+    try {
+      const { id, core } = record;
+      const flow = await this.options.backend.pair({ id, outer, inner, shell: shell.name, core: core.name });
+      record.rule = 'reserved';
+      return flow;
+    } catch (error) {
+      this.drop(record);
+      throw error;
+    }
+  }
+
+  /** The agent has been told the flow's id: from here on it may hear of it. */
+  announced(id: string): void {
+    const record = this.flows.get(id);
+    const held = record?.held;
+    if (!record || !held) return;
+    record.held = undefined;
+    for (const event of held) this.deliver(record, event);
+  }
+
+  async enable(agent: Agent, id: string, offsets: StitchOffsets, mode: TeardownMode): Promise<FlowSnapshot> {
+    const record = this.ownedFlow(agent, id);
+    if (agent.role !== 'shell') throw invalid('only the shell of a flow may have it stitched');
+    if (record.rule !== 'reserved') {
+      throw new SutureError(
+        'SUT_FLOW_STATE',
+        `flow ${id} is ${record.rule}; only a reserved one can be enabled`,
+      );
+    }
+    record.rule = 'enabling';
+    try {
+      const flow = await this.options.backend.enable(id, offsets, mode);
+      if (record.rule === 'enabling') record.rule = 'enabled';
+      return flow;
+    } catch (error) {
+      // A failed PER leaves the reservation (RFC 5189 section 2.3.9).
+      if (record.rule === 'enabling') record.rule = 'reserved';
+      throw error;
+    }
+  }
+
+  async changeLifetime(agent: Agent, id: string, lifetime: number): Promise<FlowSnapshot> {
+    const record = this.ownedFlow(agent, id);
+    if (record.rule === 'ending') throw new SutureError('SUT_FLOW_STATE', `flow ${id} is ending already`);
+    if (lifetime === 0) return this.end(record);
+    const flow = await this.options.backend.status(id);
+    record.expiresAt = this.after(lifetime);
+    if (this.flows.has(id)) this.flowExpiry.add(record);
+    return flow;
+  }
+
+  /** The standing reservation and all flows that the agent reserved. With 0 they end at the next sweep. */
+  changeAllLifetimes(agent: Agent, lifetime: number): void {
+    const expiresAt = this.after(lifetime);
+    agent.standing.expiresAt = expiresAt;
+    if (agent.reserved) this.standingExpiry.add(agent.standing);
+    for (const record of agent.flows.values()) {
+      if (record.shell !== agent) continue;
+      record.expiresAt = expiresAt;
+      this.flowExpiry.add(record);
+    }
+  }
+
+  async status(agent: Agent, id: string): Promise<FlowSnapshot> {
+    this.ownedFlow(agent, id);
+    return this.options.backend.status(id);
+  }
+
+  async list(agent: Agent): Promise<FlowSnapshot[]> {
+    const all = agent.flows.size === 0 ? [] : await this.options.backend.list();
+    return all.filter(({ id }) => {
+      const record = agent.flows.get(id);
+      return record !== undefined && record.rule !== 'reserving';
+    });
+  }
+
+  /** Ends what has outlived its lifetime. */
+  async sweep(): Promise<void> {
+    const now = this.options.clock.monotonic();
+    await Promise.all([
+      ...this.standingExpiry.due(now).map(({ agent }) => this.reservations.expire(agent, now)),
+      ...this.flowExpiry.due(now).map((record) => this.expire(record)),
+    ]);
+  }
+
+  private async expire(record: FlowRecord): Promise<void> {
+    if (record.rule === 'ending') return;
+    try {
+      await this.end(record);
+    } catch (thrown) {
+      if (!this.flows.has(record.id)) return;
+      const error = asSutureError(thrown);
+      this.options.log.warn({ flow: record.id, code: error.code, err: error }, 'an expired flow did not end');
+      record.expiresAt = this.options.clock.monotonic() + END_RETRY_MS;
+      this.flowExpiry.add(record);
+    }
+  }
+
+  private async end(record: FlowRecord): Promise<FlowSnapshot> {
+    const { rule, id } = record;
+    record.rule = 'ending';
+    try {
+      const flow = await this.options.backend.close(id);
+      // The data path may or may not have reported the end by an event already.
+      if (this.flows.has(id)) {
+        const ended: FlowSnapshot = isOver(flow) ? flow : { ...flow, state: 'closed', reason: 'released' };
+        this.onBackendEvent({ kind: 'state', flow: ended });
+      }
+      return flow;
+    } catch (error) {
+      if (asSutureError(error).code === 'SUT_FLOW_UNKNOWN') this.drop(record);
+      else record.rule = rule;
+      throw error;
+    }
+  }
+
+  private reserve(
+    shell: Agent,
+    outer: ConnectionEndpoints,
+    inner: ConnectionEndpoints,
+    lifetime: number,
+  ): FlowRecord {
+    if (shell.role !== 'shell') throw invalid('only a shell may pair connections');
+    checkAddress(shell, outer.local.address);
+    checkAddress(shell, inner.local.address);
+    const pieces = this.reservations.piecesFor(shell, [outer.local, inner.local]);
+    const core = this.reservations.coreOf(inner.remote);
+    if (!core) {
+      throw new SutureError(
+        'SUT_NOT_OFFERED',
+        `no core agent offers ${formatEndpoint(inner.remote)}; name it in the offers of the core's config`,
+      );
+    }
+    for (const connection of [outer, inner]) this.checkUnused(connection);
+    if (keyOf(outer) === keyOf(inner)) throw invalid('outer and inner are the same connection');
+    const { flowsPerAgent } = this.options.limits;
+    if (shell.flows.size >= flowsPerAgent) {
+      throw new SutureError(
+        'SUT_LIMIT',
+        `${shell.name} has ${shell.flows.size} flows, the most that it may have`,
+      );
+    }
+    const id = `${this.idPrefix}-${(++this.serial).toString(36)}`;
+    const expiresAt = this.after(lifetime);
+    const record: FlowRecord = {
+      id,
+      shell,
+      core,
+      outer,
+      inner,
+      pieces,
+      expiresAt,
+      rule: 'reserving',
+      held: [],
+    };
+    this.add(record);
+    return record;
+  }
+
+  private checkUnused(connection: ConnectionEndpoints): void {
+    const other = this.connections.get(keyOf(connection));
+    if (!other) return;
+    throw new SutureError(
+      'SUT_CONFLICT',
+      `${formatEndpoint(connection.local)} to ${formatEndpoint(connection.remote)} is in flow ${other.id} already`,
+    );
+  }
+
+  private add(record: FlowRecord): void {
+    this.flows.set(record.id, record);
+    this.connections.set(keyOf(record.outer), record);
+    this.connections.set(keyOf(record.inner), record);
+    record.shell.flows.set(record.id, record);
+    record.core.flows.set(record.id, record);
+    for (const piece of record.pieces) piece.flows++;
+    this.flowExpiry.add(record);
+  }
+
+  private drop(record: FlowRecord): void {
+    if (!this.flows.delete(record.id)) return;
+    this.connections.delete(keyOf(record.outer));
+    this.connections.delete(keyOf(record.inner));
+    record.shell.flows.delete(record.id);
+    record.core.flows.delete(record.id);
+    this.flowExpiry.remove(record);
+    this.reservations.release(record);
+  }
+
+  private ownedFlow(agent: Agent, id: string): FlowRecord {
+    const record = agent.flows.get(id);
+    if (record && record.rule !== 'reserving') return record;
+    if (!record && this.flows.has(id)) {
+      throw new SutureError(
+        'SUT_NOT_OWNER',
+        `flow ${id} is another agent's; ${agent.name} may name only its own`,
+      );
+    }
+    throw new SutureError('SUT_FLOW_UNKNOWN', `there is no flow ${id} (any more); list those that are there`);
+  }
+
+  private onBackendEvent(event: FlowEvent): void {
+    const record = this.flows.get(event.flow.id);
+    if (!record) return;
+    if (record.held) record.held.push(event);
+    else this.deliver(record, event);
+  }
+
+  private deliver(record: FlowRecord, event: FlowEvent): void {
+    // After its end a flow has nothing more to say, so held events behind it are not delivered.
+    if (!this.flows.has(record.id)) return;
+    if (isOver(event.flow)) this.drop(record);
+    record.shell.tell(event);
+    record.core.tell(event);
+  }
+
+  private after(seconds: number): number {
+    return this.options.clock.monotonic() + seconds * 1000;
+  }
+}
+
+function isOver({ state }: FlowSnapshot): boolean {
+  return state === 'closed' || state === 'broken';
+}
+
+function keyOf({ local, remote }: ConnectionEndpoints): string {
+  return `${local.address} ${local.port} ${remote.address} ${remote.port}`;
+}

@@ -1,0 +1,169 @@
+/**
+ * One schema a role, and the types of the effective configs: every default is filled in, durations are
+ * milliseconds, sizes are bytes, addresses are canonical. `docs/OPERATIONS.md` explains each key.
+ *
+ * What is known to the design but not to this version is told apart from what nobody knows.
+ */
+import * as z from 'zod';
+import {
+  address,
+  auth,
+  count,
+  duration,
+  endpoint,
+  fraction,
+  interfaceName,
+  listenPoint,
+  listOf,
+  log,
+  Mismatch,
+  name,
+  oneOf,
+  port,
+  portRange,
+  scalar,
+  section,
+  size,
+  supported,
+  switchPoint,
+  unixSocket,
+} from './values.js';
+
+const MINUTE = 60_000;
+const MEGABYTE = 1024 * 1024;
+
+/** The control service's TCP port and discovery's UDP port. */
+export const CONTROL_PORT = 57626;
+export const DISCOVERY_PORT = 57627;
+
+const table = scalar<'memory'>('memory', (found) => {
+  if (typeof found === 'string' && /^redis(\+\w+)?:\/\//.test(found)) {
+    return new Mismatch('memory; a table in Redis is not supported in this version');
+  }
+  return found === 'memory' ? found : undefined;
+});
+
+const agent = section({
+  name,
+  role: oneOf(['shell', 'core']),
+  addresses: listOf('addresses', address).min(1, { error: 'a list of at least one address' }),
+});
+
+export const switchSchema = section({
+  name,
+  interfaces: listOf('interfaces', interfaceName).min(1, { error: 'a list of at least one interface' }),
+  auth,
+  table: table.default('memory'),
+  dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
+  agents: listOf('agents', agent).default([]),
+  control: section({ listen: listenPoint.default({ address: '*', port: CONTROL_PORT }) }).prefault({}),
+  discovery: section({ port: port.default(DISCOVERY_PORT) }).prefault({}),
+  admin: unixSocket.exactOptional(),
+  limits: section({
+    agents: count(1, 100_000).default(64),
+    flowsPerAgent: count(1, 10_000_000).default(20_000),
+    halfOpen: count(1, 10_000_000).default(16_384),
+    requestsPerSecond: count(1, 10_000_000).default(20_000),
+    messageSize: size(1024, 16 * MEGABYTE).default(64 * 1024),
+  }).prefault({}),
+  timers: section({
+    clampDeadline: duration.default(200),
+    drainLimit: duration.default(30_000),
+    lingerClosed: duration.default(4 * MINUTE),
+    lingerReset: duration.default(MINUTE),
+    idle: duration.default(124 * MINUTE),
+  }).prefault({}),
+  clampCap: size(4096, 1024 * MEGABYTE).default(MEGABYTE),
+  log,
+}).superRefine(({ agents, interfaces }, context) => {
+  const complain = (path: (string | number)[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
+  repeated(interfaces, (at) => complain(['interfaces', at], 'an interface that is named once'));
+  repeated(
+    agents.map((one) => one.name),
+    (at) => complain(['agents', at, 'name'], 'a name that no other agent has'),
+  );
+  const owners = new Map<string, string>();
+  for (const [i, one] of agents.entries()) {
+    for (const [j, owned] of one.addresses.entries()) {
+      const owner = owners.get(owned);
+      if (owner !== undefined && owner !== one.name) {
+        complain(['agents', i, 'addresses', j], `an address of one agent only (${owner} has it already)`);
+      }
+      owners.set(owned, one.name);
+    }
+  }
+});
+
+const AFTER = 'now, never, or { after: { bytes, age, packets, shellLoad } }';
+
+const after = section({
+  bytes: size(1, Number.MAX_SAFE_INTEGER).exactOptional(),
+  age: duration.exactOptional(),
+  packets: count(1, Number.MAX_SAFE_INTEGER).exactOptional(),
+  shellLoad: fraction().exactOptional(),
+}).refine((conditions) => Object.keys(conditions).length > 0, {
+  error: 'at least one of bytes, age, packets, shellLoad',
+});
+
+const stitch = z.union([z.enum(['now', 'never'], { error: AFTER }), section({ after })], { error: AFTER });
+
+const route = section({
+  listen: endpoint,
+  core: endpoint,
+  via: supported(['tcp'], ['link']).default('tcp'),
+  stitch: stitch.default('now'),
+  teardown: supported(['core'], ['control', 'shell', 'both']).default('core'),
+});
+
+export const shellSchema = section({
+  name,
+  switch: switchPoint.default('discover'),
+  auth,
+  ports: portRange,
+  routes: listOf('routes', route).min(1, { error: 'a list of at least one route' }),
+  limits: section({
+    connections: count(1, 1_000_000).default(10_000),
+    buffer: size(4096, 64 * MEGABYTE).default(256 * 1024),
+  }).prefault({}),
+  timers: section({ connect: duration.default(10_000), drain: duration.default(30_000) }).prefault({}),
+  log,
+}).superRefine(({ routes, ports }, context) => {
+  const text = routes.map(({ listen }) => `${listen.address} ${listen.port}`);
+  repeated(text, (at) =>
+    context.addIssue({
+      code: 'custom',
+      path: ['routes', at, 'listen'],
+      message: 'an endpoint that no other route listens on',
+    }),
+  );
+  for (const [i, { listen }] of routes.entries()) {
+    if (listen.port < ports.from || listen.port > ports.to) continue;
+    const message = `a port outside the reserved ports ${ports.from}-${ports.to}`;
+    context.addIssue({ code: 'custom', path: ['routes', i, 'listen'], message });
+  }
+});
+
+export const coreSchema = section({
+  name,
+  switch: switchPoint.default('discover'),
+  auth,
+  offers: listOf('endpoints', endpoint).min(1, { error: 'a list of at least one endpoint' }),
+  log,
+}).superRefine(({ offers }, context) => {
+  const text = offers.map((offer) => `${offer.address} ${offer.port}`);
+  repeated(text, (at) =>
+    context.addIssue({ code: 'custom', path: ['offers', at], message: 'an endpoint that is offered once' }),
+  );
+});
+
+function repeated(values: readonly string[], complain: (at: number) => void): void {
+  for (const [at, value] of values.entries()) if (values.indexOf(value) !== at) complain(at);
+}
+
+/** `admin` is the path of the socket. */
+export type SwitchConfig = Omit<z.output<typeof switchSchema>, 'admin'> & { admin: string };
+export type ShellConfig = z.output<typeof shellSchema>;
+export type CoreConfig = z.output<typeof coreSchema>;
+export type RouteConfig = ShellConfig['routes'][number];
+export type StitchPolicy = RouteConfig['stitch'];

@@ -1,0 +1,267 @@
+/**
+ * The shell's flows: what the switch said of each, and the reserved port that it holds.
+ *
+ * What always holds: a port is given back only when both sockets of the connection are closed and the switch
+ * has no flow on it any more (closed, released, or gone with a restart). So v1 can not come back while the
+ * switch still translates for it.
+ */
+import type { FlowSnapshot } from '../dataplane/port.js';
+import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
+import type { FlowReason, FlowState } from '../flow/state.js';
+import type { SwitchClient, TeardownMode } from '../midcom/port.js';
+import type { Clock } from '../platform/clock.js';
+import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
+import type { Logger } from '../platform/log.js';
+import type { PortLease } from './ports.js';
+import type { ShellCounters } from './stats.js';
+
+/** A pair request holds back the connection to the core, so it must not take long. */
+export const PAIR_TIMEOUT_MS = 1_000;
+
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+/** The switch has, or may have, a flow on the port: an older one, or the one just asked for. */
+const UNCERTAIN: ReadonlySet<ErrorCode> = new Set([
+  'SUT_FLOW_EXISTS',
+  'SUT_CONFLICT',
+  'SUT_TIMEOUT',
+  'SUT_SESSION_STATE',
+]);
+
+export class HeldFlow {
+  /** Set when the switch has no such flow any more. */
+  over = false;
+  socketsClosed = false;
+  /** The port must rest: its last connection is in TIME-WAIT, or nobody knows what still arrives for it. */
+  restPort = false;
+  releasing = false;
+  /** Called when the state has changed, and when the flow was lost. */
+  onChange: (flow: HeldFlow) => void = () => {};
+
+  constructor(
+    public snapshot: FlowSnapshot,
+    readonly lease: PortLease,
+  ) {}
+
+  get id(): string {
+    return this.snapshot.id;
+  }
+
+  get state(): FlowState {
+    return this.snapshot.state;
+  }
+
+  get reason(): FlowReason | undefined {
+    return this.snapshot.reason;
+  }
+
+  /** The switch has made the cut: from then on the relay does not carry this connection alone. */
+  get wasCut(): boolean {
+    return this.wasIn('cutting') || this.wasIn('stitched');
+  }
+
+  wasIn(state: FlowState): boolean {
+    return this.state === state || this.snapshot.history.some((step) => step.state === state);
+  }
+}
+
+export interface FlowBookOptions {
+  readonly client: SwitchClient;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly counters: ShellCounters;
+}
+
+export class FlowBook {
+  readonly #client: SwitchClient;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #counters: ShellCounters;
+  readonly #flows = new Map<string, HeldFlow>();
+  readonly #stopped = new AbortController();
+  #refreshing = false;
+
+  constructor({ client, log, clock, counters }: FlowBookOptions) {
+    this.#client = client;
+    this.#log = log;
+    this.#clock = clock;
+    this.#counters = counters;
+    client.onEvent((event) => this.#update(event.flow));
+    client.onSession((change) => {
+      if (change === 'renewed') this.#loseAll();
+      else if (change !== 'lost') void this.#reconcile();
+    });
+  }
+
+  /** Ends what waits; what is held stays so until the process ends. */
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  /** True when no release is under way: what is left lives on without this shell. */
+  get quiet(): boolean {
+    return ![...this.#flows.values()].some((flow) => flow.releasing);
+  }
+
+  get size(): number {
+    return this.#flows.size;
+  }
+
+  /** Takes the lease over. When it rejects, no flow is left behind and the lease is dealt with. */
+  async pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints, lease: PortLease): Promise<HeldFlow> {
+    const answer = this.#client.pair(outer, inner);
+    const snapshot = await this.#inTime(answer).catch((error: unknown) => {
+      // Where it is not certain that the switch has no flow on this port, the port rests.
+      if (UNCERTAIN.has(asSutureError(error).code)) lease.rest();
+      else lease.free();
+      throw error;
+    });
+    if (!snapshot) {
+      this.#dropLate(answer, lease);
+      throw new SutureError('SUT_TIMEOUT', `the switch did not answer within ${PAIR_TIMEOUT_MS} ms`);
+    }
+    const flow = new HeldFlow(snapshot, lease);
+    this.#flows.set(snapshot.id, flow);
+    return flow;
+  }
+
+  async enable(flow: HeldFlow, offsets: StitchOffsets, teardown: TeardownMode): Promise<void> {
+    this.#update(await this.#client.enable(flow.id, offsets, teardown));
+  }
+
+  /** Both sockets are closed, or the inner one was never opened. */
+  socketsClosed(flow: HeldFlow, { timeWait }: { readonly timeWait: boolean }): void {
+    flow.socketsClosed = true;
+    flow.restPort ||= timeWait;
+    this.#settle(flow);
+  }
+
+  /** Brings the counters of all flows up to date with one request. */
+  async refresh(): Promise<void> {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    try {
+      for (const snapshot of await this.#client.list()) this.#update(snapshot);
+    } catch (error) {
+      this.#log.debug({ err: error }, 'the switch did not list its flows');
+    } finally {
+      this.#refreshing = false;
+    }
+  }
+
+  #update(snapshot: FlowSnapshot): void {
+    const flow = this.#flows.get(snapshot.id);
+    // An answer may be overtaken by an event; the longer history is the later one.
+    if (!flow || snapshot.history.length < flow.snapshot.history.length) return;
+    const before = flow.state;
+    flow.snapshot = snapshot;
+    if (snapshot.state === before) return;
+    if (snapshot.state === 'closed' || snapshot.state === 'broken') flow.over = true;
+    flow.onChange(flow);
+    this.#settle(flow);
+  }
+
+  /** Does what is left to do for a flow: nothing, a release, or giving the port back. */
+  #settle(flow: HeldFlow): void {
+    if (!flow.socketsClosed) return;
+    if (!flow.over) {
+      // A cut flow lives on without the shell; the switch reports its end.
+      if (!flow.wasCut && !flow.releasing) void this.#release(flow);
+      return;
+    }
+    this.#flows.delete(flow.id);
+    if (flow.restPort) flow.lease.rest();
+    else flow.lease.free();
+  }
+
+  /** Until it is done, or the session is lost: then comparing with the switch comes back to it. */
+  async #release(flow: HeldFlow): Promise<void> {
+    flow.releasing = true;
+    for (let wait = RETRY_MS; !flow.over; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+      try {
+        await this.#client.release(flow.id);
+        flow.over = true;
+      } catch (error) {
+        const { code, message } = asSutureError(error);
+        if (code === 'SUT_FLOW_UNKNOWN') flow.over = true;
+        else
+          this.#log.debug({ flow: flow.id, code, cause: message }, 'release not done; its port stays held');
+        if (flow.over || !this.#client.ready) break;
+        await this.#pause(wait);
+        if (this.#stopped.signal.aborted) break;
+      }
+    }
+    flow.releasing = false;
+    if (flow.over) this.#settle(flow);
+  }
+
+  /** After a pause in the session: what the switch has now is what is true. */
+  async #reconcile(): Promise<void> {
+    const known = [...this.#flows.values()];
+    if (known.length === 0) return;
+    let listed: FlowSnapshot[] | undefined;
+    while (!listed) {
+      try {
+        listed = await this.#client.list();
+      } catch (error) {
+        this.#log.debug({ err: error }, 'flows not compared with the switch');
+        // A session that is lost again comes back here by itself.
+        if (!this.#client.ready) return;
+        await this.#pause(RETRY_MS);
+        if (this.#stopped.signal.aborted) return;
+      }
+    }
+    const ids = new Set(listed.map(({ id }) => id));
+    for (const snapshot of listed) this.#update(snapshot);
+    for (const flow of known) {
+      if (!ids.has(flow.id) && !flow.over) this.#gone(flow);
+      else this.#settle(flow);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await this.#clock.sleep(ms, this.#stopped.signal).catch(() => {});
+  }
+
+  #loseAll(): void {
+    const flows = [...this.#flows.values()].filter((flow) => !flow.over);
+    if (flows.length === 0) return;
+    this.#log.warn(
+      { flows: flows.length },
+      'the switch was started anew and has none of the flows of this shell',
+    );
+    this.#counters.lost += flows.length;
+    for (const flow of flows) this.#gone(flow);
+  }
+
+  #gone(flow: HeldFlow): void {
+    flow.over = true;
+    // The ends of a stitched one go on sending for a while.
+    flow.restPort ||= flow.wasCut;
+    flow.onChange(flow);
+    this.#settle(flow);
+  }
+
+  /** The answer, or undefined when there is none in time. */
+  async #inTime(answer: Promise<FlowSnapshot>): Promise<FlowSnapshot | undefined> {
+    const timer = new AbortController();
+    const timeout = this.#clock.sleep(PAIR_TIMEOUT_MS, timer.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([answer, timeout]);
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** A pair that was answered too late for its connection. The port stays held until it is known. */
+  #dropLate(answer: Promise<FlowSnapshot>, lease: PortLease): void {
+    answer
+      .then(({ id }) => this.#client.release(id))
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'late answer to a pair request'))
+      .finally(() => lease.rest());
+  }
+}

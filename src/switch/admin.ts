@@ -1,0 +1,88 @@
+/** What the admin socket tells, from the parts of a running switch. */
+import { createRequire } from 'node:module';
+import type { DataPlane } from '../dataplane/port.js';
+import type { FlowState } from '../flow/state.js';
+import type { ControlServer } from '../midcom/server.js';
+import type { Clock } from '../platform/clock.js';
+import type { SwitchConfig } from '../platform/config/index.js';
+import type { FlowFilter, FlowRecord } from '../table/port.js';
+import { type AdminBackend, type AgentView, type StatsView, unknownFlow } from './admin-protocol.js';
+import type { Control } from './control.js';
+import type { DiscoveryService } from './discovery.js';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+export interface AdminParts {
+  readonly config: SwitchConfig;
+  readonly plane: DataPlane;
+  readonly control: Control;
+  readonly server: ControlServer;
+  readonly discovery: DiscoveryService;
+  readonly clock: Clock;
+}
+
+export class Admin implements AdminBackend {
+  private readonly startedAt: number;
+
+  constructor(private readonly parts: AdminParts) {
+    this.startedAt = parts.clock.wall();
+  }
+
+  flows(filter: FlowFilter): Promise<readonly FlowRecord[]> {
+    return this.parts.control.flows(filter);
+  }
+
+  flow(id: string): Promise<FlowRecord | undefined> {
+    return this.parts.control.flow(id);
+  }
+
+  async close(id: string): Promise<FlowRecord> {
+    const { control } = this.parts;
+    await control.close(id);
+    const record = await control.flow(id);
+    if (!record) throw unknownFlow(id);
+    return record;
+  }
+
+  async agents(): Promise<readonly AgentView[]> {
+    return this.parts.server
+      .agents()
+      .map(({ name, role, addresses, connected, peer, since, flows, watch, offers }) => ({
+        name,
+        role,
+        connected,
+        ...(peer !== undefined && { from: peer }),
+        ...(since !== undefined && { since: new Date(since).toISOString() }),
+        addresses,
+        reserved: [...watch, ...offers],
+        flows,
+      }));
+  }
+
+  async stats(): Promise<StatsView> {
+    const { config, control, discovery, plane, server } = this.parts;
+    const flows: Partial<Record<FlowState, number>> = {};
+    for (const { state } of await control.flows({})) flows[state] = (flows[state] ?? 0) + 1;
+    return {
+      name: config.name,
+      version,
+      dataplane: plane.kind,
+      interfaces: config.interfaces,
+      startedAt: new Date(this.startedAt).toISOString(),
+      flows,
+      counters: {
+        ...prefixed('dataplane', await plane.counters()),
+        ...prefixed('control', server.counters()),
+        ...prefixed('discovery', discovery.counters()),
+      },
+    };
+  }
+
+  onFlow(listener: (record: FlowRecord) => void): () => void {
+    return this.parts.control.onFlow(listener);
+  }
+}
+
+function prefixed(prefix: string, counters: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).map(([name, value]) => [`${prefix}.${name}`, value]));
+}

@@ -1,0 +1,44 @@
+/** Entry of the control thread: runs `ControlPart` on the data path that answers at the other end of a port. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { RemoteDataPlane } from '../dataplane/remote.js';
+import { systemClock } from '../platform/clock.js';
+import type { SwitchConfig } from '../platform/config/index.js';
+import { asSutureError, type ErrorCode } from '../platform/errors.js';
+import { createLog } from '../platform/log.js';
+import { ControlPart } from './control-part.js';
+import type { CapturedDatagram } from './discovery-capture.js';
+
+export type ToControl = { readonly stop: 'drain' | 'now' } | { readonly datagram: CapturedDatagram };
+
+export type FromControl =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
+
+const { config, port } = workerData as { config: SwitchConfig; port: MessagePort };
+const log = createLog({ level: config.log.level, fields: { role: 'switch', name: config.name } });
+const part = new ControlPart({
+  config,
+  plane: new RemoteDataPlane('userspace', port),
+  clock: systemClock,
+  log,
+});
+const abort = new AbortController();
+const tell = (message: FromControl): void => parentPort?.postMessage(message);
+const report = (thrown: unknown): void => {
+  const { code, message } = asSutureError(thrown);
+  tell({ kind: 'failed', code, message });
+};
+
+parentPort?.on('message', (message: ToControl) => {
+  if ('datagram' in message) part.discovered(message.datagram);
+  else if (message.stop === 'now') abort.abort();
+  else void stop();
+});
+
+part.start().then(() => tell({ kind: 'started' }), report);
+
+async function stop(): Promise<void> {
+  await part.stop(abort.signal).catch(report);
+  parentPort?.close();
+  port.close();
+}

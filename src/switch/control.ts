@@ -1,0 +1,208 @@
+/**
+ * What a switch knows and does of flows: requests of agents and of people go to the data path from here, and
+ * its events go to the table, the agents and whoever watches. The table's record of a flow is written before
+ * its request is answered.
+ */
+import { randomBytes } from 'node:crypto';
+import type { DataPlane, FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
+import type { Clock } from '../platform/clock.js';
+import { SutureError } from '../platform/errors.js';
+import type { Logger } from '../platform/log.js';
+import { repeat } from '../platform/repeat.js';
+import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
+import { unknownFlow } from './admin-protocol.js';
+
+const EXPIRE_MS = 1000;
+const DRAIN_CHECK_MS = 100;
+const EXPIRIES_PER_CHECK = 60;
+
+type Identity = Pick<FlowRecord, 'id' | 'agent' | 'outer' | 'inner' | 'openedAt'>;
+
+export interface ControlParts {
+  readonly plane: DataPlane;
+  readonly table: FlowTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long a stop waits for the flows that the switch carries, ms. */
+  readonly drainLimit: number;
+}
+
+export class Control implements MidcomBackend {
+  /** What the data path doesn't know of a flow; kept for as long as the table keeps the flow. */
+  private readonly identities = new Map<string, Identity>();
+  private readonly eventListeners: ((event: FlowEvent) => void)[] = [];
+  private readonly watchers = new Set<(record: FlowRecord) => void>();
+  private readonly stopped = new AbortController();
+  private readonly instance = randomBytes(8).toString('hex');
+  private readonly startedAt: number;
+  private expiries = 0;
+  private draining = false;
+
+  constructor(private readonly parts: ControlParts) {
+    this.startedAt = parts.clock.monotonic();
+    parts.plane.onEvent((event) => void this.take(event));
+  }
+
+  async start(): Promise<void> {
+    const { clock, log } = this.parts;
+    const onError = (err: unknown): void => log.error({ err }, 'flow table');
+    void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
+  }
+
+  /**
+   * Takes no new flows and waits for those that the switch carries; without a switch they can't go on, so
+   * what is left at the time limit, or when the signal aborts, is reset at both ends.
+   */
+  async stop(signal?: AbortSignal): Promise<void> {
+    this.draining = true;
+    const { clock, log, plane } = this.parts;
+    const end = clock.monotonic() + this.parts.drainLimit;
+    let carried = await this.carried();
+    while (carried.length > 0 && clock.monotonic() < end && !signal?.aborted) {
+      await clock.sleep(DRAIN_CHECK_MS, signal).catch(() => {});
+      carried = await this.carried();
+    }
+    if (carried.length > 0) log.warn({ flows: carried.length }, 'stopping: stitched flows are reset');
+    await Promise.allSettled(carried.map(({ id }) => plane.close(id)));
+    this.stopped.abort();
+  }
+
+  /** Flows whose packets would reach nobody without this switch. */
+  private async carried(): Promise<FlowSnapshot[]> {
+    const wasCut = ({ state, history }: FlowSnapshot): boolean =>
+      state !== 'closed' &&
+      state !== 'broken' &&
+      history.some((step) => step.state === 'cutting' || step.state === 'stitched');
+    return (await this.parts.plane.list()).filter(wasCut);
+  }
+
+  epoch(): Epoch {
+    return {
+      instance: this.instance,
+      seconds: Math.floor((this.parts.clock.monotonic() - this.startedAt) / 1000),
+    };
+  }
+
+  own(ports: readonly OwnedPorts[]): Promise<void> {
+    return this.parts.plane.own(ports);
+  }
+
+  disown(ports: readonly OwnedPorts[]): Promise<void> {
+    return this.parts.plane.disown(ports);
+  }
+
+  async pair({ id, outer, inner, shell }: AgentPairRequest): Promise<FlowSnapshot> {
+    if (this.draining)
+      throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and takes no new flows');
+    const identity = { id, agent: shell, outer, inner, openedAt: this.parts.clock.wall() };
+    // Known before the data path reports its first event.
+    this.identities.set(id, identity);
+    try {
+      const snapshot = await this.parts.plane.pair({ id, outer, inner });
+      await this.parts.table.put(recordOf(identity, snapshot));
+      return snapshot;
+    } catch (error) {
+      this.identities.delete(id);
+      throw error;
+    }
+  }
+
+  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+    if (this.draining)
+      throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and stitches no more');
+    return this.parts.plane.enable(id, offsets);
+  }
+
+  /** A flow that has ended stays as it is. */
+  async close(id: string): Promise<FlowSnapshot> {
+    const record = await this.parts.table.get(id);
+    if (!record) throw unknownFlow(id);
+    return record.closedAt === undefined ? this.parts.plane.close(id) : record;
+  }
+
+  async status(id: string): Promise<FlowSnapshot> {
+    const record = await this.flow(id);
+    if (!record) throw unknownFlow(id);
+    return record;
+  }
+
+  list(): Promise<FlowSnapshot[]> {
+    return this.flows({});
+  }
+
+  onEvent(listener: (event: FlowEvent) => void): void {
+    this.eventListeners.push(listener);
+  }
+
+  /** Calls for each change of a flow until the function that it gives back is called. */
+  onFlow(listener: (record: FlowRecord) => void): () => void {
+    this.watchers.add(listener);
+    return () => this.watchers.delete(listener);
+  }
+
+  /** The table's records, those of open flows with their counters of now. */
+  async flows(filter: FlowFilter): Promise<FlowRecord[]> {
+    const [records, live] = await Promise.all([this.parts.table.list(filter), this.parts.plane.list()]);
+    const byId = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
+    return records.map((record) => this.refreshed(record, byId.get(record.id)));
+  }
+
+  async flow(id: string): Promise<FlowRecord | undefined> {
+    const record = await this.parts.table.get(id);
+    if (!record) return undefined;
+    const live = (await this.parts.plane.list()).find((snapshot) => snapshot.id === id);
+    return this.refreshed(record, live);
+  }
+
+  private refreshed(record: FlowRecord, live: FlowSnapshot | undefined): FlowRecord {
+    const identity = this.identities.get(record.id);
+    return live && identity ? recordOf(identity, live) : record;
+  }
+
+  private async take(event: FlowEvent): Promise<void> {
+    const { log, table } = this.parts;
+    const { id, state, reason } = event.flow;
+    const identity = this.identities.get(id);
+    if (!identity) return;
+    const record = recordOf(identity, event.flow);
+    try {
+      await table.put(record);
+    } catch (err) {
+      log.error({ err, id }, 'flow table');
+    }
+    log.debug({ id, kind: event.kind, state, reason, from: event.from }, 'flow');
+    for (const listener of this.eventListeners) listener(event);
+    for (const watcher of this.watchers) watcher(record);
+  }
+
+  private async expire(): Promise<void> {
+    const { clock, table } = this.parts;
+    for (const id of await table.expire(clock.wall())) this.identities.delete(id);
+    // A table that forgets by its own limit does not say which.
+    if (++this.expiries % EXPIRIES_PER_CHECK === 0) await this.forgetUnlisted();
+  }
+
+  private async forgetUnlisted(): Promise<void> {
+    const kept = new Set((await this.parts.table.list()).map(({ id }) => id));
+    for (const id of this.identities.keys()) if (!kept.has(id)) this.identities.delete(id);
+  }
+}
+
+function recordOf(identity: Identity, snapshot: FlowSnapshot): FlowRecord {
+  const { history, state, reason } = snapshot;
+  const stitchedAt = history.find((step) => step.state === 'stitched')?.at;
+  const closedAt = history.find((step) => step.state === 'closed' || step.state === 'broken')?.at;
+  return {
+    ...identity,
+    state,
+    ...(reason !== undefined && { reason }),
+    up: snapshot.up,
+    down: snapshot.down,
+    toShellStitched: snapshot.toShellStitched,
+    history,
+    ...(stitchedAt !== undefined && { stitchedAt }),
+    ...(closedAt !== undefined && { closedAt }),
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * Discovery datagrams as they come in, with their IP header: a socket could not tell by which interface and
+ * with what TTL each was received.
+ */
+import { Capture, interfaceFacts } from '../dataplane/userspace/capture.js';
+import { destinationOf, sourceOf } from '../wire/endpoint.js';
+import { FrameView } from '../wire/frame.js';
+import { readDatagram } from '../wire/udp.js';
+
+export interface CapturedDatagram {
+  readonly interface: string;
+  readonly source: { readonly address: string; readonly port: number };
+  readonly destination: { readonly address: string; readonly port: number };
+  /** TTL or hop limit. */
+  readonly ttl: number;
+  readonly payload: Uint8Array;
+}
+
+export class DiscoveryCapture {
+  private captures: Capture[] = [];
+  private readonly frame = new FrameView();
+
+  constructor(
+    private readonly interfaces: readonly string[],
+    private readonly port: number,
+    private readonly onDatagram: (datagram: CapturedDatagram) => void,
+  ) {}
+
+  async start(): Promise<void> {
+    for (const device of this.interfaces) {
+      const { mac } = await interfaceFacts(device);
+      const filter = `udp dst port ${this.port} and not ether src ${mac}`;
+      const capture = new Capture(device, filter, (bytes, length) => this.receive(device, bytes, length));
+      this.captures.push(capture);
+      capture.start();
+    }
+  }
+
+  stop(): void {
+    for (const capture of this.captures) capture.stop();
+    this.captures = [];
+  }
+
+  private receive(device: string, bytes: Buffer, length: number): void {
+    this.frame.parse(bytes, length);
+    const datagram = readDatagram(this.frame);
+    if (datagram === undefined) return;
+    const { tuple, ttl, payload } = datagram;
+    this.onDatagram({
+      interface: device,
+      source: sourceOf(tuple),
+      destination: destinationOf(tuple),
+      ttl,
+      payload,
+    });
+  }
+}

@@ -1,0 +1,61 @@
+/** A clock that stands still until a test moves it. */
+import type { Clock } from '../../../src/platform/clock.js';
+
+interface Sleeper {
+  readonly at: number;
+  readonly wake: () => void;
+}
+
+export class FakeClock implements Clock {
+  private now = 1_000_000;
+  private sleepers: Sleeper[] = [];
+
+  wall(): number {
+    return 1_700_000_000_000 + this.now;
+  }
+
+  monotonic(): number {
+    return this.now;
+  }
+
+  get sleeping(): number {
+    return this.sleepers.length;
+  }
+
+  /** When the next sleeper wakes, or undefined. */
+  get nextAt(): number | undefined {
+    return this.sleepers.length === 0 ? undefined : Math.min(...this.sleepers.map(({ at }) => at));
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const sleeper = { at: this.now + ms, wake: resolve };
+      this.sleepers.push(sleeper);
+      signal?.addEventListener('abort', () => {
+        this.sleepers = this.sleepers.filter((other) => other !== sleeper);
+        reject(signal.reason);
+      });
+    });
+  }
+
+  /** Wakes who is due on the way, each at its time, and lets them run. */
+  async advance(ms: number): Promise<void> {
+    const until = this.now + ms;
+    for (;;) {
+      const due = this.sleepers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.now = Math.max(this.now, due.at);
+      this.sleepers = this.sleepers.filter((other) => other !== due);
+      due.wake();
+      await turn();
+    }
+    this.now = until;
+    await turn();
+  }
+}
+
+/** Lets promises and streams go on. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

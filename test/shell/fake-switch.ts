@@ -1,0 +1,119 @@
+/** A switch that says what a test wants it to, and remembers what it was asked. */
+import type { FlowEvent, FlowSnapshot } from '../../src/dataplane/port.js';
+import type { ConnectionEndpoints, StitchOffsets } from '../../src/flow/endpoints.js';
+import type { FlowReason, FlowState } from '../../src/flow/state.js';
+import type { Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
+import { SutureError } from '../../src/platform/errors.js';
+
+export type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
+
+export interface PairCall {
+  readonly id: string;
+  readonly outer: ConnectionEndpoints;
+  readonly inner: ConnectionEndpoints;
+}
+
+export class FakeSwitch implements SwitchClient {
+  ready = true;
+  reservation: Reservation = { watch: [], offers: [] };
+  readonly pairs: PairCall[] = [];
+  readonly enabled: { id: string; offsets: StitchOffsets; teardown: TeardownMode }[] = [];
+  readonly released: string[] = [];
+  readonly log: string[] = [];
+  lists = 0;
+  stopped = 0;
+  /** Awaited before a pair is answered; a rejection is the answer. */
+  onPair: (call: PairCall) => Promise<void> | void = () => {};
+  onEnable: (id: string) => Promise<void> | void = () => {};
+  onRelease: (id: string) => Promise<void> | void = () => {};
+  readonly flows = new Map<string, FlowSnapshot>();
+  readonly #events: ((event: FlowEvent) => void)[] = [];
+  readonly #sessions: ((change: SessionChange) => void)[] = [];
+
+  async start(): Promise<void> {
+    this.log.push('start');
+  }
+
+  async stop(): Promise<void> {
+    this.stopped += 1;
+  }
+
+  async whenReady(): Promise<void> {}
+
+  async pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints): Promise<FlowSnapshot> {
+    const call = { id: `f${this.pairs.length + 1}`, outer, inner };
+    this.pairs.push(call);
+    await this.onPair(call);
+    this.log.push(`paired ${call.id}`);
+    return this.#set(call.id, 'watched');
+  }
+
+  async enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
+    this.enabled.push({ id, offsets, teardown });
+    await this.onEnable(id);
+    return this.#set(id, 'clamping');
+  }
+
+  async release(id: string): Promise<FlowSnapshot> {
+    this.released.push(id);
+    await this.onRelease(id);
+    const flow = this.#set(id, 'closed', 'released');
+    this.flows.delete(id);
+    return flow;
+  }
+
+  async list(): Promise<FlowSnapshot[]> {
+    this.lists += 1;
+    return [...this.flows.values()];
+  }
+
+  onEvent(listener: (event: FlowEvent) => void): void {
+    this.#events.push(listener);
+  }
+
+  onSession(listener: (change: SessionChange) => void): void {
+    this.#sessions.push(listener);
+  }
+
+  /** Puts the flow in that state and tells the agent. */
+  tell(id: string, state: FlowState, reason?: FlowReason): void {
+    const flow = this.#set(id, state, reason);
+    for (const listener of this.#events) listener({ kind: 'state', flow });
+  }
+
+  tellEvent(event: FlowEvent): void {
+    for (const listener of this.#events) listener(event);
+  }
+
+  session(change: SessionChange): void {
+    this.ready = change !== 'lost';
+    for (const listener of this.#sessions) listener(change);
+  }
+
+  setPackets(id: string, packets: number): void {
+    const flow = this.#get(id);
+    this.flows.set(id, { ...flow, up: { packets, bytes: 0 } });
+  }
+
+  #get(id: string): FlowSnapshot {
+    const flow = this.flows.get(id);
+    if (!flow) throw new SutureError('SUT_FLOW_UNKNOWN', `no flow ${id}`);
+    return flow;
+  }
+
+  #set(id: string, state: FlowState, reason?: FlowReason): FlowSnapshot {
+    const zero = { packets: 0, bytes: 0 };
+    const history = this.flows.get(id)?.history ?? [];
+    const flow: FlowSnapshot = {
+      id,
+      state,
+      ...(reason ? { reason } : {}),
+      up: this.flows.get(id)?.up ?? zero,
+      down: zero,
+      toShellStitched: zero,
+      history: [...history, { state, at: history.length }],
+    };
+    this.flows.set(id, flow);
+    return flow;
+  }
+}

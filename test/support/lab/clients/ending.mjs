@@ -1,0 +1,110 @@
+/**
+ * One plain TCP connection and one way to end it. A first report says that the connection is open and that its
+ * first bytes are through; when the file `go` appears, the ending follows and then the second report.
+ * Arguments: host, port, ending ('half-close', 'client-reset', 'server-reset', 'both-close'), bytes, seconds, go.
+ */
+import { createHash } from 'node:crypto';
+import { args, fileAppears, generate, openSocket, report, writeAll } from './common.mjs';
+
+const { host, port, ending, bytes, seconds, go } = args;
+const socket = await openSocket({ host, port }, { allowHalfOpen: true });
+const pieces = [];
+let received = 0;
+let error;
+let sentEndAt;
+let lastDataAt;
+const closed = new Promise((resolve) => socket.once('close', resolve));
+const ended = new Promise((resolve) => socket.once('end', resolve));
+socket.on('error', (problem) => {
+  error = problem.code;
+});
+socket.on('data', (piece) => {
+  pieces.push(piece);
+  received += piece.length;
+  lastDataAt = performance.now();
+});
+
+const untilReceived = async (count) => {
+  while (received < count && !socket.destroyed) await new Promise((resolve) => socket.once('data', resolve));
+};
+
+function result(extra) {
+  report({
+    local: socket.localName,
+    written: socket.bytesWritten,
+    read: socket.bytesRead,
+    error,
+    ...extra,
+  });
+}
+
+/** The client's first half of the transfer before, the second after the go: the cut lies in between. */
+async function halfClose() {
+  const hash = createHash('sha256');
+  const chunks = [...generate(bytes, 7, hash)];
+  socket.write(`SINK ${seconds}\n`);
+  await writeAll(socket, chunks.slice(0, chunks.length / 2));
+  result();
+  await fileAppears(go);
+  await writeAll(socket, chunks.slice(chunks.length / 2));
+  socket.end();
+  sentEndAt = performance.now();
+  await ended;
+  await closed;
+  const all = Buffer.concat(pieces);
+  const line = all.subarray(0, all.indexOf(10));
+  const [sha256, count] = line.toString('latin1').split(' ');
+  const answer = all.subarray(line.length + 1, all.length - 64);
+  result({
+    up: { sent: hash.digest('hex'), received: sha256, bytes: Number(count) },
+    down: {
+      sent: all.subarray(all.length - 64).toString('latin1'),
+      received: createHash('sha256').update(answer).digest('hex'),
+      bytes: answer.length,
+    },
+    answeredForMs: lastDataAt - sentEndAt,
+  });
+}
+
+async function clientReset() {
+  const hash = createHash('sha256');
+  socket.write('HOLD\n');
+  await writeAll(socket, generate(bytes, 7, hash));
+  result();
+  await fileAppears(go);
+  const { bytesWritten, bytesRead } = socket;
+  socket.resetAndDestroy();
+  await closed;
+  result({ written: bytesWritten, read: bytesRead });
+}
+
+async function serverReset() {
+  socket.write(`RESET ${bytes}\n`);
+  await untilReceived(bytes);
+  result();
+  await fileAppears(go);
+  const before = { written: socket.bytesWritten + 1, read: socket.bytesRead };
+  socket.write('x');
+  await closed;
+  result(before);
+}
+
+/** Client and server end by a plain FIN each. */
+async function bothClose() {
+  socket.write(`SOURCE ${bytes} 1\n`);
+  await untilReceived(bytes);
+  await ended;
+  result();
+  await fileAppears(go);
+  socket.end();
+  await closed;
+  result();
+}
+
+const ENDINGS = {
+  'half-close': halfClose,
+  'client-reset': clientReset,
+  'server-reset': serverReset,
+  'both-close': bothClose,
+};
+await ENDINGS[ending]();

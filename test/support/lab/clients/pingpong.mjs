@@ -1,0 +1,65 @@
+/**
+ * Ping-pong over plain TCP: a message of random length out, the same bytes back, and so on.
+ * Arguments: host, port or ports (one a connection), connections, rounds, min, max, seed. One report for all.
+ */
+import { args, openSocket, Prng, report } from './common.mjs';
+
+const { host, port, ports, connections, rounds, min, max, seed } = args;
+
+function expect(socket, wanted) {
+  return new Promise((resolve, reject) => {
+    let at = 0;
+    const stop = (settle, value) => {
+      socket.off('data', onData).off('error', onError).off('close', onClose);
+      settle(value);
+    };
+    const onError = (error) => stop(reject, error);
+    const onClose = () => stop(reject, new Error(`closed after ${at} of ${wanted.length} bytes`));
+    const onData = (piece) => {
+      if (at + piece.length > wanted.length || !piece.equals(wanted.subarray(at, at + piece.length))) {
+        return stop(reject, new Error(`wrong bytes at ${at} of a message of ${wanted.length}`));
+      }
+      at += piece.length;
+      if (at === wanted.length) stop(resolve);
+    };
+    socket.on('data', onData).on('error', onError).on('close', onClose);
+  });
+}
+
+async function rally(index) {
+  const socket = await openSocket({ host, port: ports?.[index] ?? port });
+  const prng = new Prng(seed + index);
+  const length = new Uint32Array(1);
+  let done = 0;
+  let worstMs = 0;
+  let error;
+  socket.write('ECHO\n');
+  try {
+    for (; done < rounds; done++) {
+      prng.fill(new Uint8Array(length.buffer));
+      const message = prng.fill(Buffer.allocUnsafe(min + (length[0] % (max - min + 1))));
+      const begun = performance.now();
+      const back = expect(socket, message);
+      socket.write(message);
+      await back;
+      worstMs = Math.max(worstMs, performance.now() - begun);
+    }
+  } catch (problem) {
+    error = problem.message;
+  }
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.on('error', () => {});
+  socket.resume().end();
+  if (!socket.closed) await closed;
+  return {
+    local: socket.localName,
+    rounds: done,
+    worstMs,
+    written: socket.bytesWritten,
+    read: socket.bytesRead,
+    error,
+  };
+}
+
+const results = await Promise.allSettled(Array.from({ length: connections }, (_, i) => rally(i)));
+report(results.map(({ value, reason }) => value ?? { error: `${reason.code} ${reason.message}` }));

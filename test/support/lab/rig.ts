@@ -1,0 +1,242 @@
+/**
+ * A lab of a test's own: four hosts, and in them whatever the test starts, all gone again when it ends. What
+ * is asked of a switch goes over its admin socket.
+ */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { inNamespace } from '../../../src/lab/command.js';
+import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
+import { type LabHost, namespaceOf, wireNamespaceOf } from '../../../src/lab/layout.js';
+import type { Program } from '../../../src/lab/program.js';
+import {
+  CLI,
+  type ConfigObject,
+  HTTP_PORT,
+  RAW_PORT,
+  type RouteConfig,
+  route,
+  Stage,
+  type StitchConfig,
+} from '../../../src/lab/stage.js';
+import { systemClock } from '../../../src/platform/clock.js';
+import { run } from '../../../src/platform/process.js';
+import type { FlowDetail, FlowView } from '../../../src/switch/admin-protocol.js';
+import { Folder, removeLeftovers } from './leftovers.js';
+
+const CLIENTS = fileURLToPath(new URL('clients', import.meta.url));
+
+/** The workload's two services, over both families. */
+export function standardRoutes(stitch: StitchConfig = 'now'): RouteConfig[] {
+  return ([4, 6] as const).flatMap((family) => [
+    route(HTTP_PORT, HTTP_PORT, stitch, family),
+    route(RAW_PORT, RAW_PORT, stitch, family),
+  ]);
+}
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface PathOptions {
+  readonly routes?: readonly RouteConfig[];
+  readonly switchConfig?: ConfigObject;
+  readonly shellConfig?: ConfigObject;
+}
+
+export interface Roles {
+  readonly switch: Program;
+  readonly shell: Program;
+  readonly core: Program;
+  readonly workload: Program;
+}
+
+let rigs = 0;
+
+export class Rig {
+  readonly stage: Stage;
+  readonly #folder: Folder;
+  #goes = 0;
+
+  private constructor(readonly prefix: string) {
+    this.#folder = new Folder(prefix);
+    this.stage = new Stage({
+      prefix,
+      folder: this.#folder.path,
+      clock: systemClock,
+      env: this.#env(),
+      onStart: (program) => this.#folder.note(program.pid),
+    });
+  }
+
+  /** Makes the lab; the test's teardown removes it with all that was started in it. */
+  static async up(t: Test, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
+    await removeLeftovers();
+    rigs += 1;
+    const rig = new Rig(`sut-${process.pid}-${rigs}`);
+    t.teardown(() => rig.down());
+    await labUp({ prefix: rig.prefix, ...options });
+    return rig;
+  }
+
+  async down(): Promise<void> {
+    await this.stage.stop();
+    await labDown({ prefix: this.prefix });
+    this.#folder.remove();
+  }
+
+  /** Switch, core, workload and shell, ready for the first connection. */
+  async startPath({
+    routes = standardRoutes(),
+    switchConfig,
+    shellConfig,
+  }: PathOptions = {}): Promise<Roles> {
+    const starting = this.stage.startWorkload();
+    const gateway = await this.stage.startSwitch({ dataplane: 'userspace', ...switchConfig });
+    const [core, shell, workload] = await Promise.all([
+      this.stage.startCore([...new Set(routes.map((one) => one.core))]),
+      this.stage.startShell(routes, shellConfig),
+      starting,
+    ]);
+    return { switch: gateway, shell, core, workload };
+  }
+
+  namespace(host: LabHost | 'w'): string {
+    return host === 'w' ? wireNamespaceOf(this.prefix) : namespaceOf(this.prefix, host);
+  }
+
+  /** Runs a system tool in a host to its end. */
+  async tool(host: LabHost | 'w', argv: readonly string[], input?: string): Promise<string> {
+    const [program = '', ...args] = inNamespace(this.namespace(host), argv);
+    const options = { timeoutMs: 60_000, ...(input !== undefined && { input }) };
+    return (await run(program, args, options)).stdout;
+  }
+
+  /** Runs `suture ARGS` in a host to its end, whatever its exit code. */
+  async suture(host: LabHost, args: readonly string[]): Promise<CliResult> {
+    const [program = '', ...rest] = inNamespace(this.namespace(host), [process.execPath, CLI, ...args]);
+    return run(program, rest, { timeoutMs: 60_000, okCodes: [0, 1, 2, 3], env: this.#env() });
+  }
+
+  startClient(name: string, args: object, onResult?: (result: unknown) => void): Client {
+    return new Client(this.stage, name, args, onResult);
+  }
+
+  /** Runs a client program in E to its end; all that it reported. */
+  async client<T>(name: string, args: object): Promise<T[]> {
+    return (await this.startClient(name, args).finished()) as T[];
+  }
+
+  /** A file that a waiting client takes for "go on" once `say` was called. */
+  go(): { readonly path: string; say(): void } {
+    this.#goes += 1;
+    const path = this.#folder.file(`go-${this.#goes}`);
+    return { path, say: () => writeFileSync(path, '') };
+  }
+
+  /** The flow whose outer connection comes from this endpoint of the peer's, once it satisfies. */
+  async flowOf(
+    peer: string,
+    satisfies: (flow: FlowView) => boolean = () => true,
+    timeoutMs = 15_000,
+  ): Promise<FlowDetail> {
+    let mine: FlowView[] = [];
+    let found: FlowView | undefined;
+    await this.stage.until(
+      async () => {
+        mine = (await this.stage.admin.flows()).filter((flow) => flow.outer.remote === peer);
+        found = mine.find(satisfies);
+        return found !== undefined;
+      },
+      timeoutMs,
+      () => `no flow of ${peer} is as it should be; there is ${JSON.stringify(mine)}`,
+    );
+    return this.stage.admin.flow(found?.id ?? '');
+  }
+
+  stitched(peer: string): Promise<FlowDetail> {
+    return this.flowOf(peer, ({ state }) => state === 'stitched');
+  }
+
+  closed(peer: string): Promise<FlowDetail> {
+    return this.flowOf(peer, ({ state }) => state === 'closed');
+  }
+
+  /** TCP segments that the hosts' kernels have sent again so far. */
+  async retransmissions(hosts: readonly LabHost[] = ['e', 'a', 'b']): Promise<number> {
+    const texts = await Promise.all(hosts.map((host) => this.tool(host, ['cat', '/proc/net/snmp'])));
+    return texts.map(retransmitted).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Loses this share of all packets on each leg, in both directions. Only in a bridged lab. */
+  async lose(percent: number): Promise<void> {
+    const rules = `table bridge loss {
+      chain forward {
+        type filter hook forward priority 0
+        meta protocol { ip, ip6 } numgen random mod 100 < ${percent} counter drop
+      }
+    }\n`;
+    await this.tool('w', ['nft', '-f', '-'], rules);
+  }
+
+  /** Packets that `lose` has dropped. */
+  async lost(): Promise<number> {
+    const text = await this.tool('w', ['nft', 'list', 'table', 'bridge', 'loss']);
+    return Number(/counter packets (\d+)/.exec(text)?.[1]);
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    // What tap sets for its own children must not reach the programs under test.
+    return { SUTURE_LAB: this.prefix, NODE_OPTIONS: '', TAP: '', PATH: process.env.PATH };
+  }
+}
+
+function retransmitted(snmp: string): number {
+  const [names = [], values = []] = snmp
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('RetransSegs')]);
+}
+
+/** A client program that may be watched while it runs. */
+export class Client {
+  readonly #program: Program;
+  readonly #stage: Stage;
+  readonly #results: unknown[] = [];
+
+  constructor(stage: Stage, name: string, args: object, onResult?: (result: unknown) => void) {
+    const argv = [process.execPath, `${CLIENTS}/${name}.mjs`, JSON.stringify(args)];
+    this.#stage = stage;
+    this.#program = stage.start(`client ${name}`, 'e', argv, (line, stream) => {
+      if (stream !== 'stdout') return;
+      const result: unknown = JSON.parse(line);
+      this.#results.push(result);
+      onResult?.(result);
+    });
+  }
+
+  /** The n-th report, from 0. */
+  async report<T>(n: number, timeoutMs = 60_000): Promise<T> {
+    await this.#stage.until(
+      async () => this.#results.length > n || !this.#program.running,
+      timeoutMs,
+      () => this.#complaint(),
+    );
+    if (this.#results.length <= n) throw new Error(this.#complaint());
+    return this.#results[n] as T;
+  }
+
+  async finished(): Promise<unknown[]> {
+    const { code } = await this.#program.ended;
+    if (code !== 0) throw new Error(this.#complaint());
+    return this.#results;
+  }
+
+  #complaint(): string {
+    const { name, output } = this.#program;
+    return `${name} gave ${this.#results.length} reports; its output: ${output}`;
+  }
+}
