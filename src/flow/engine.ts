@@ -317,7 +317,8 @@ export class FlowEngine {
   }
 
   private clampFromFar(x: Connection, flow: Flow, segment: TcpSegment, now: number): Verdict {
-    if (this.endsBeforeCut(flow, segment, now)) return this.relayFromFar(x, segment, now);
+    if (this.endsBeforeCut(flow, segment, resetCounts(x, segment), now))
+      return this.relayFromFar(x, segment, now);
     liftBareAck(x, this.forward(x, segment, false));
     x.noteToldShell(segment);
     announceGrowth(x.other, this.options.clampCap, this.outbox);
@@ -379,7 +380,10 @@ export class FlowEngine {
     if (mode === Mode.Drain) return this.drainShell(x, flow as Flow, segment, now);
     if (segment.has(TcpFlag.Syn)) return this.relaySyn(x, segment, true, now);
     x.trackShell(segment, now);
-    if (mode === Mode.Clamp && !this.endsBeforeCut(flow as Flow, segment, now)) {
+    if (
+      mode === Mode.Clamp &&
+      !this.endsBeforeCut(flow as Flow, segment, shellResetCounts(x, segment), now)
+    ) {
       const sent = this.forward(x, segment, true);
       clampWindow(x, sent, this.options.clampCap);
       x.noteToldFar(sent);
@@ -459,11 +463,11 @@ export class FlowEngine {
     this.afterClamp(flow, now);
   }
 
-  /** A FIN or RST while the flow is clamped: it is about to end, so it stays with the shell. */
-  private endsBeforeCut(flow: Flow, segment: TcpSegment, now: number): boolean {
-    if (!segment.has(TcpFlag.Fin) && !segment.has(TcpFlag.Rst)) return false;
-    this.refuse(flow, 'closing-before-cut', now);
-    return true;
+  /** A FIN, or a RST that counts, while the flow is clamped: it is about to end, so it stays with the shell. */
+  private endsBeforeCut(flow: Flow, segment: TcpSegment, resetCounts: boolean, now: number): boolean {
+    const ends = segment.has(TcpFlag.Rst) ? resetCounts : segment.has(TcpFlag.Fin);
+    if (ends) this.refuse(flow, 'closing-before-cut', now);
+    return ends;
   }
 
   private afterClamp(flow: Flow, now: number): void {

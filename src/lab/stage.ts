@@ -58,8 +58,10 @@ export function route(
 
 export interface StageOptions {
   readonly prefix: string;
-  /** For config files and the admin socket; the caller makes and removes it. */
+  /** For config files; the caller makes and removes it. */
   readonly folder: string;
+  /** Default: in the folder. */
+  readonly adminSocket?: string;
   readonly clock: Clock;
   readonly env?: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal;
@@ -74,12 +76,13 @@ export class Stage {
 
   constructor(options: StageOptions) {
     this.#options = options;
-    this.adminSocket = join(options.folder, 'switch.sock');
+    this.adminSocket = options.adminSocket ?? join(options.folder, 'switch.sock');
     this.admin = new AdminClient(this.adminSocket);
   }
 
   start(name: string, host: LabHost, argv: readonly string[], onLine?: ProgramOptions['onLine']): Program {
-    const { prefix, folder, clock, env, onStart } = this.#options;
+    const { prefix, folder, clock, env, signal, onStart } = this.#options;
+    signal?.throwIfAborted();
     const program = new Program({
       name,
       namespace: namespaceOf(prefix, host),

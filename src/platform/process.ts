@@ -1,5 +1,6 @@
 /** Runs another program to its end and gives back what it printed. Never through a shell. */
 import { spawn } from 'node:child_process';
+import { type Clock, systemClock } from './clock.js';
 import { SutureError } from './errors.js';
 
 export interface RunCommandOptions {
@@ -9,6 +10,7 @@ export interface RunCommandOptions {
   readonly signal?: AbortSignal;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  readonly clock?: Clock;
   /** Exit codes that are no failure; 0 by default. */
   readonly okCodes?: readonly number[];
 }
@@ -29,27 +31,44 @@ export function run(
   args: readonly string[],
   options: RunCommandOptions = {},
 ): Promise<CommandResult> {
-  const { input, timeoutMs = DEFAULT_TIMEOUT_MS, signal, env, cwd, okCodes = [0] } = options;
+  const {
+    input,
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+    signal,
+    env,
+    cwd,
+    okCodes = [0],
+    clock = systemClock,
+  } = options;
   const shown = [command, ...args].join(' ');
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...args], {
       stdio: 'pipe',
-      timeout: timeoutMs,
       killSignal: 'SIGKILL',
       ...(signal && { signal }),
       ...(env && { env }),
       ...(cwd !== undefined && { cwd }),
     });
+    // Not spawn's own `timeout`: that one keeps its timer when there was nothing to start.
+    const timer = new AbortController();
+    let late = false;
+    const giveUp = (): void => {
+      late = true;
+      child.kill('SIGKILL');
+    };
+    clock.sleep(timeoutMs, timer.signal).then(giveUp, () => {});
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     child.on('error', (error: NodeJS.ErrnoException) => {
+      timer.abort();
       reject(startError(error, command, shown));
     });
     child.on('close', (code, killedBy) => {
+      timer.abort();
       const result = { code: code ?? -1, stdout: stdout(), stderr: stderr() };
       if (code !== null && okCodes.includes(code)) return resolve(result);
-      const how =
-        code === null ? `was ended by ${killedBy} (time limit ${timeoutMs} ms)` : `gave exit code ${code}`;
+      const ended = late ? `took longer than ${timeoutMs} ms` : `was ended by ${killedBy}`;
+      const how = code === null ? ended : `gave exit code ${code}`;
       const said = result.stderr.trim() || result.stdout.trim() || 'it printed nothing';
       reject(new SutureError('SUT_TOOL_FAILED', `\`${shown}\` ${how}: ${said}`));
     });

@@ -8,6 +8,7 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { SutureError } from '../platform/errors.js';
 
 type Occupant = 'none' | 'alive' | 'dead';
@@ -59,14 +60,22 @@ export async function listenAt(server: Server, path: string): Promise<void> {
   }
 }
 
-function bind(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    // Whoever starts the switch narrows the process's umask: a thread of its own can't, and a chmod alone
-    // would leave a gap.
-    server.listen(path, () => {
-      server.off('error', reject);
-      resolve(chmod(path, 0o600));
+async function bind(server: Server, path: string): Promise<void> {
+  // The mask holds from the moment the file exists, which `listen` makes before it returns; the change of
+  // mode afterwards alone would leave a gap. A worker thread can not set it: there it is up to its process.
+  const before = isMainThread ? process.umask(0o177) : undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, () => {
+        server.off('error', reject);
+        resolve();
+      });
+      if (before !== undefined) process.umask(before);
     });
-  });
+    await chmod(path, 0o600);
+  } catch (error) {
+    server.close();
+    throw error;
+  }
 }

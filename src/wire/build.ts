@@ -43,7 +43,7 @@ export function tcpPacket(
 function finishPacket(out: Uint8Array, tuple: Tuple, l4: number, end: number, hopLimit: number): void {
   const { words } = tuple;
   const version = tuple.isIpv4 ? 4 : 6;
-  if (version === 4) writeIpv4Header(out, 0, words[3], words[7], IpProto.Tcp, hopLimit, end);
+  if (version === 4) writeIpv4Header(out, 0, words, IpProto.Tcp, hopLimit, end);
   else writeIpv6Header(out, 0, words, IpProto.Tcp, hopLimit, end - l4);
   const sum = sumBytes(out, l4, end, pseudoSum(out, 0, version, IpProto.Tcp, end - l4));
   writeU16(out, l4 + TCP.checksum, finishChecksum(sum));

@@ -7,8 +7,17 @@ export function readU16(bytes: Uint8Array, at: number): number {
   return (bytes[at] << 8) | bytes[at + 1];
 }
 
+/**
+ * A 32-bit word as a signed number, for the packet path: a number from 2³¹ on lives on the heap as soon as it
+ * crosses a call that the compiler has not inlined. `>>> 0` where it is called makes it unsigned.
+ */
+export function readI32(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
+}
+
+/** The same as an unsigned number, where that does not matter. */
 export function readU32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
+  return readI32(bytes, at) >>> 0;
 }
 
 export function writeU16(bytes: Uint8Array, at: number, value: number): void {
@@ -16,7 +25,8 @@ export function writeU16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value;
 }
 
-export function writeU32(bytes: Uint8Array, at: number, value: number): void {
+/** Takes signed and unsigned; on the packet path give it `value | 0`, for the reason that `readI32` has. */
+export function writeI32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24;
   bytes[at + 1] = value >>> 16;
   bytes[at + 2] = value >>> 8;
@@ -41,5 +51,5 @@ export function copyOf(bytes: Uint8Array, start: number, end = bytes.length): Ui
 
 /** Writes four 32-bit words of an IPv6 address. */
 export function writeWords(bytes: Uint8Array, at: number, words: ArrayLike<number>, first: number): void {
-  for (let i = 0; i < 4; i++) writeU32(bytes, at + 4 * i, words[first + i]);
+  for (let i = 0; i < 4; i++) writeI32(bytes, at + 4 * i, words[first + i] | 0);
 }

@@ -5,7 +5,7 @@
  * Malformed is told apart from Other. Malformed: the packet contradicts itself or was cut short, and is
  * counted. Other: a packet that is none of ours, for the host to deal with.
  */
-import { readU16, readU32 } from './bytes.js';
+import { readI32, readU16 } from './bytes.js';
 import { foldSum, sumBytes } from './checksum.js';
 import { ETHERNET, etherTypeOffset, VLAN_TAG_LENGTH } from './ethernet.js';
 import { ICMP, isIcmpv4Error, isIcmpv6Error } from './icmp.js';
@@ -165,7 +165,7 @@ export class FrameView {
   /** The frame's addresses, and its ports when it is TCP (0 otherwise). Needs a frame with an IP header. */
   readTuple(tuple: Tuple): void {
     readAddresses(this.bytes, this.l3, this.ipVersion, tuple);
-    tuple.words[8] = this.kind === FrameKind.Tcp ? readU32(this.bytes, this.l4 + TCP.sourcePort) : 0;
+    tuple.words[8] = this.kind === FrameKind.Tcp ? readI32(this.bytes, this.l4 + TCP.sourcePort) : 0;
   }
 
   /** Sum of the pseudo-header of a TCP segment of `length` bytes. */

@@ -5,7 +5,7 @@
  * counts is its addresses, ports and sequence number, the first 8 bytes behind its IP header. Nothing here
  * allocates or throws.
  */
-import { readU16, readU32, writeU16, writeU32 } from './bytes.js';
+import { readI32, readU16, writeI32, writeU16 } from './bytes.js';
 import { foldSum, sumBytes, updateChecksumSums } from './checksum.js';
 import type { FrameView } from './frame.js';
 import { FRAGMENTATION_NEEDED, ICMP, Icmpv4Type, Icmpv6Type } from './icmp.js';
@@ -42,19 +42,19 @@ export class IcmpErrorView {
     const { bytes, l4, end, ipVersion } = frame;
     this.type = bytes[l4 + ICMP.type];
     this.code = bytes[l4 + ICMP.code];
-    this.mtu = this.#mtu(ipVersion, readU32(bytes, l4 + ICMP.info));
+    this.mtu = this.#mtu(ipVersion, readI32(bytes, l4 + ICMP.info));
     this.quoted = l4 + ICMP.header;
     this.quotedL4 = this.quoted;
     this.hasTcp = ipVersion === 4 ? this.#findTcpv4(bytes, end) : this.#findTcpv6(bytes, end);
     if (!this.hasTcp) return false;
     readAddresses(bytes, this.quoted, ipVersion, this.tuple);
-    this.tuple.words[8] = readU32(bytes, this.quotedL4 + TCP.sourcePort);
-    this.seq = seqNum(readU32(bytes, this.quotedL4 + TCP.seq));
+    this.tuple.words[8] = readI32(bytes, this.quotedL4 + TCP.sourcePort);
+    this.seq = seqNum(readI32(bytes, this.quotedL4 + TCP.seq));
     return true;
   }
 
   #mtu(ipVersion: number, info: number): number {
-    if (ipVersion === 6) return this.type === Icmpv6Type.PacketTooBig ? info : 0;
+    if (ipVersion === 6) return this.type === Icmpv6Type.PacketTooBig ? info >>> 0 : 0;
     return this.type === Icmpv4Type.Unreachable && this.code === FRAGMENTATION_NEEDED ? info & 0xffff : 0;
   }
 
@@ -106,8 +106,8 @@ export function translateIcmpError(
   const before = coveredSum(frame, error.quoted, quotedEnd);
   writeAddresses(bytes, l3, ipVersion, outer);
   writeAddresses(bytes, error.quoted, ipVersion, quoted);
-  writeU32(bytes, error.quotedL4 + TCP.sourcePort, quoted.words[8]);
-  writeU32(bytes, error.quotedL4 + TCP.seq, quotedSeq);
+  writeI32(bytes, error.quotedL4 + TCP.sourcePort, quoted.words[8] | 0);
+  writeI32(bytes, error.quotedL4 + TCP.seq, quotedSeq | 0);
   const after = coveredSum(frame, error.quoted, quotedEnd);
   const check = readU16(bytes, l4 + ICMP.checksum);
   writeU16(bytes, l4 + ICMP.checksum, updateChecksumSums(check, before, after));

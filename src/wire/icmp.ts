@@ -2,7 +2,7 @@
  * ICMP (RFC 792) and ICMPv6 (RFC 4443) errors: offsets, types, and the plain form. `icmp-error.ts` is for the
  * packet path.
  */
-import { copyOf, readU32, writeU16, writeU32 } from './bytes.js';
+import { copyOf, readU32, writeI32, writeU16 } from './bytes.js';
 import { finishChecksum, foldSum, sumBytes } from './checksum.js';
 import { addressWords } from './endpoint.js';
 import { IpProto } from './types.js';
@@ -75,7 +75,7 @@ function emitError(repr: IcmpErrorRepr, pseudo: number): Uint8Array {
   const out = new Uint8Array(ICMP.header + repr.quoted.length);
   out[ICMP.type] = repr.type;
   out[ICMP.code] = repr.code;
-  writeU32(out, ICMP.info, repr.info);
+  writeI32(out, ICMP.info, repr.info);
   out.set(repr.quoted, ICMP.header);
   writeU16(out, ICMP.checksum, finishChecksum(sumBytes(out, 0, out.length, pseudo)));
   return out;

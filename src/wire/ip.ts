@@ -1,5 +1,5 @@
 /** What both IP families have, told apart by `ipVersion` (4 or 6). Nothing here allocates. */
-import { readU16, readU32, writeU16, writeU32, writeWords } from './bytes.js';
+import { readI32, readU16, writeI32, writeU16, writeWords } from './bytes.js';
 import { updateChecksumSums } from './checksum.js';
 import { IPV4, ipv4AddressSum, ipv4PseudoSum } from './ipv4.js';
 import { IPV6, ipv6AddressSum, ipv6PseudoSum } from './ipv6.js';
@@ -12,11 +12,14 @@ export function isFamilyOf(tuple: Tuple, ipVersion: number): boolean {
 
 /** Addresses of the IP header at `l3` into words 0–7. */
 export function readAddresses(bytes: Uint8Array, l3: number, ipVersion: number, tuple: Tuple): void {
+  const { words } = tuple;
   if (ipVersion === 4) {
-    tuple.setIpv4(readU32(bytes, l3 + IPV4.source), readU32(bytes, l3 + IPV4.destination));
+    tuple.setIpv4(0, 0);
+    words[3] = readI32(bytes, l3 + IPV4.source);
+    words[7] = readI32(bytes, l3 + IPV4.destination);
     return;
   }
-  for (let i = 0; i < 8; i++) tuple.words[i] = readU32(bytes, l3 + IPV6.source + 4 * i);
+  for (let i = 0; i < 8; i++) words[i] = readI32(bytes, l3 + IPV6.source + 4 * i);
 }
 
 /** Writes both addresses and keeps the IPv4 header checksum incrementally. The family is the header's. */
@@ -27,8 +30,8 @@ export function writeAddresses(bytes: Uint8Array, l3: number, ipVersion: number,
     return;
   }
   const before = ipv4AddressSum(bytes, l3);
-  writeU32(bytes, l3 + IPV4.source, tuple.words[3]);
-  writeU32(bytes, l3 + IPV4.destination, tuple.words[7]);
+  writeI32(bytes, l3 + IPV4.source, tuple.words[3] | 0);
+  writeI32(bytes, l3 + IPV4.destination, tuple.words[7] | 0);
   const check = readU16(bytes, l3 + IPV4.checksum);
   writeU16(bytes, l3 + IPV4.checksum, updateChecksumSums(check, before, ipv4AddressSum(bytes, l3)));
 }

@@ -1,7 +1,7 @@
 /**
  * IPv4 headers (RFC 791): offsets, what the packet path asks of them, and the plain form.
  */
-import { copyOf, readU16, readU32, writeU16, writeU32 } from './bytes.js';
+import { copyOf, readU16, readU32, writeI32, writeU16 } from './bytes.js';
 import { finishChecksum, foldSum, sumBytes, updateChecksum } from './checksum.js';
 import { addressText, addressWords } from './endpoint.js';
 import type { IpProto } from './types.js';
@@ -62,12 +62,14 @@ export function ipv4PseudoSum(bytes: Uint8Array, l3: number, protocol: IpProto, 
   return ipv4AddressSum(bytes, l3) + protocol + length;
 }
 
-/** A header of 20 bytes with checksum, DF set and ID 0: an atomic datagram (RFC 6864 section 4). */
+/**
+ * A header of 20 bytes with checksum, DF set and ID 0: an atomic datagram (RFC 6864 section 4). Addresses are
+ * words 3 and 7 of `words`, as a `Tuple` has them.
+ */
 export function writeIpv4Header(
   out: Uint8Array,
   l3: number,
-  source: number,
-  destination: number,
+  words: ArrayLike<number>,
   protocol: IpProto,
   ttl: number,
   totalLength: number,
@@ -79,8 +81,8 @@ export function writeIpv4Header(
   out[l3 + IPV4.ttl] = ttl;
   out[l3 + IPV4.protocol] = protocol;
   writeU16(out, l3 + IPV4.checksum, 0);
-  writeU32(out, l3 + IPV4.source, source);
-  writeU32(out, l3 + IPV4.destination, destination);
+  writeI32(out, l3 + IPV4.source, words[3] | 0);
+  writeI32(out, l3 + IPV4.destination, words[7] | 0);
   writeU16(out, l3 + IPV4.checksum, finishChecksum(sumBytes(out, l3, l3 + IPV4.minHeader, 0)));
 }
 
@@ -128,8 +130,8 @@ export function parseIpv4(bytes: Uint8Array): Ipv4Repr | undefined {
 export function emitIpv4(repr: Ipv4Repr): Uint8Array {
   const header = IPV4.minHeader + repr.options.length;
   const out = new Uint8Array(header + repr.payload.length);
-  const fields = { source: ipv4Number(repr.source), destination: ipv4Number(repr.destination) };
-  writeIpv4Header(out, 0, fields.source, fields.destination, repr.protocol, repr.ttl, out.length);
+  const words = [...ipv4Words(repr.source), ...ipv4Words(repr.destination)];
+  writeIpv4Header(out, 0, words, repr.protocol, repr.ttl, out.length);
   out[IPV4.versionIhl] = 0x40 | (header / 4);
   out[IPV4.tos] = repr.tos;
   writeU16(out, IPV4.id, repr.id);
@@ -142,8 +144,8 @@ export function emitIpv4(repr: Ipv4Repr): Uint8Array {
   return out;
 }
 
-function ipv4Number(text: string): number {
+function ipv4Words(text: string): Uint32Array {
   const words = addressWords(text);
   if (!words || text.includes(':')) throw new TypeError(`not an IPv4 address: ${text}`);
-  return words[3];
+  return words;
 }

@@ -1,7 +1,7 @@
 /**
  * IPv6 headers and extension headers (RFC 8200): offsets, the walk to the transport header, the plain form.
  */
-import { copyOf, readU16, readU32, writeU16, writeU32, writeWords } from './bytes.js';
+import { copyOf, readI32, readU16, readU32, writeI32, writeU16, writeWords } from './bytes.js';
 import { sumBytes } from './checksum.js';
 import { addressText, addressWords } from './endpoint.js';
 import { IpProto } from './types.js';
@@ -93,7 +93,7 @@ export function hasMappedAddress(bytes: Uint8Array, l3: number): boolean {
 }
 
 function isMappedAddress(bytes: Uint8Array, at: number): boolean {
-  return readU32(bytes, at) === 0 && readU32(bytes, at + 4) === 0 && readU32(bytes, at + 8) === 0xffff;
+  return readI32(bytes, at) === 0 && readI32(bytes, at + 4) === 0 && readI32(bytes, at + 8) === 0xffff;
 }
 
 /** Sum of both addresses. */
@@ -115,7 +115,7 @@ export function writeIpv6Header(
   hopLimit: number,
   payloadLength: number,
 ): void {
-  writeU32(out, l3 + IPV6.versionClassFlow, 0x60000000);
+  writeI32(out, l3 + IPV6.versionClassFlow, 0x60000000);
   writeU16(out, l3 + IPV6.payloadLength, payloadLength);
   out[l3 + IPV6.nextHeader] = nextHeader;
   out[l3 + IPV6.hopLimit] = hopLimit;
@@ -192,7 +192,7 @@ export function emitIpv6(repr: Ipv6Repr): Uint8Array {
     repr.hopLimit,
     payload.length,
   );
-  writeU32(out, IPV6.versionClassFlow, (0x60000000 | (repr.trafficClass << 20) | repr.flowLabel) >>> 0);
+  writeI32(out, IPV6.versionClassFlow, 0x60000000 | (repr.trafficClass << 20) | repr.flowLabel);
   out.set(payload, IPV6.header);
   return out;
 }

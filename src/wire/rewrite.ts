@@ -6,7 +6,7 @@
  * corrupted here stays detectable at the far end and a bad checksum stays bad. One that was left to the
  * interface is computed in full, since a raw socket sends what it is given. Nothing here allocates or throws.
  */
-import { copyBytes, readU16, writeU16, writeU32 } from './bytes.js';
+import { copyBytes, readU16, writeI32, writeU16 } from './bytes.js';
 import { finishChecksum, sumBytes, updateChecksumSums, updatePartialSum } from './checksum.js';
 import { ChecksumState, type FrameView } from './frame.js';
 import { addressSum, isFamilyOf, writeAddresses } from './ip.js';
@@ -43,7 +43,7 @@ export function setTuple(frame: FrameView, tuple: Tuple, state: ChecksumState): 
   const covered = state === ChecksumState.Partial ? l4 : l4 + TCP.seq;
   const before = sumBytes(bytes, l4, covered, addressSum(bytes, l3, ipVersion));
   writeAddresses(bytes, l3, ipVersion, tuple);
-  writeU32(bytes, l4 + TCP.sourcePort, tuple.words[8]);
+  writeI32(bytes, l4 + TCP.sourcePort, tuple.words[8] | 0);
   const after = sumBytes(bytes, l4, covered, addressSum(bytes, l3, ipVersion));
   const check = readU16(bytes, l4 + TCP.checksum);
   const update = state === ChecksumState.Partial ? updatePartialSum : updateChecksumSums;
@@ -66,7 +66,7 @@ export function rewriteTcp(
   if (!isFamilyOf(tuple, ipVersion)) return false;
   const before = headerSum(frame);
   writeAddresses(bytes, l3, ipVersion, tuple);
-  writeU32(bytes, l4 + TCP.sourcePort, tuple.words[8]);
+  writeI32(bytes, l4 + TCP.sourcePort, tuple.words[8] | 0);
   writeSegment(bytes, l4, segment);
   if (state === ChecksumState.Partial) {
     computeChecksum(frame);

@@ -6,7 +6,7 @@
  * bytes that are put back before the next one. So the payload is never copied, and after the last packet the
  * frame is as it was before the first. Nothing here allocates after construction, or throws.
  */
-import { copyBytes, readU16, writeU16, writeU32 } from './bytes.js';
+import { copyBytes, readU16, writeI32, writeU16 } from './bytes.js';
 import { finishChecksum, sumBytes } from './checksum.js';
 import type { FrameView } from './frame.js';
 import { isFamilyOf, pseudoSum, writeAddresses } from './ip.js';
@@ -78,7 +78,7 @@ export class Segmenter {
 
     copyBytes(frame.bytes, frame.l3, this.#headers, 0, this.#headerLength);
     writeAddresses(this.#headers, 0, frame.ipVersion, tuple);
-    writeU32(this.#headers, this.#l4 + TCP.sourcePort, tuple.words[8]);
+    writeI32(this.#headers, this.#l4 + TCP.sourcePort, tuple.words[8] | 0);
     writeSegment(this.#headers, this.#l4, segment);
     writeU16(this.#headers, this.#l4 + TCP.checksum, 0);
     return true;
@@ -129,7 +129,7 @@ export class Segmenter {
     const bytes = this.#bytes;
     const l4 = this.start + this.#l4;
     const offset = this.#at - this.#from;
-    writeU32(bytes, l4 + TCP.seq, seqAdd(segment.seq, offset));
+    writeI32(bytes, l4 + TCP.seq, seqAdd(segment.seq, offset) | 0);
 
     let flags = segment.flags;
     if (offset > 0) flags &= ~TcpFlag.Cwr;

@@ -4,7 +4,7 @@
  * Options stand aligned to 32 bits behind NOPs, as most stacks write them: MSS, SACK permitted, window
  * scale, timestamps, SACK.
  */
-import { copyOf, readU16, writeU16, writeU32 } from './bytes.js';
+import { copyOf, readU16, writeI32, writeU16 } from './bytes.js';
 import { OptionBit, TcpSegment } from './segment.js';
 import {
   OPTION,
@@ -36,8 +36,8 @@ export function writeTcpHeader(
 ): number {
   writeU16(out, l4 + TCP.sourcePort, sourcePort);
   writeU16(out, l4 + TCP.destinationPort, destinationPort);
-  writeU32(out, l4 + TCP.seq, segment.seq);
-  writeU32(out, l4 + TCP.ack, segment.ack);
+  writeI32(out, l4 + TCP.seq, segment.seq | 0);
+  writeI32(out, l4 + TCP.ack, segment.ack | 0);
   out[l4 + TCP.flags] = segment.flags;
   writeU16(out, l4 + TCP.window, segment.window);
   writeU16(out, l4 + TCP.checksum, 0);
@@ -54,22 +54,22 @@ function setDataOffset(out: Uint8Array, l4: number, length: number): void {
 function writeOptions(out: Uint8Array, start: number, segment: TcpSegment): number {
   let at = start;
   if (segment.hasOption(OptionBit.Mss)) {
-    writeU32(out, at, (OptionKind.Mss << 24) | (OPTION.mssLength << 16) | segment.mss);
+    writeI32(out, at, (OptionKind.Mss << 24) | (OPTION.mssLength << 16) | segment.mss);
     at += 4;
   }
   if (segment.hasOption(OptionBit.SackPermitted)) {
-    writeU32(out, at, TWO_NOPS | (OptionKind.SackPermitted << 8) | OPTION.sackPermittedLength);
+    writeI32(out, at, TWO_NOPS | (OptionKind.SackPermitted << 8) | OPTION.sackPermittedLength);
     at += 4;
   }
   if (segment.hasOption(OptionBit.WindowScale)) {
-    writeU32(out, at, NOP | (OptionKind.WindowScale << 16) | (OPTION.windowScaleLength << 8));
+    writeI32(out, at, NOP | (OptionKind.WindowScale << 16) | (OPTION.windowScaleLength << 8));
     out[at + 3] = segment.windowScale;
     at += 4;
   }
   if (segment.hasOption(OptionBit.Timestamps)) {
-    writeU32(out, at, TWO_NOPS | (OptionKind.Timestamps << 8) | OPTION.timestampsLength);
-    writeU32(out, at + 4, segment.tsval);
-    writeU32(out, at + 8, segment.tsecr);
+    writeI32(out, at, TWO_NOPS | (OptionKind.Timestamps << 8) | OPTION.timestampsLength);
+    writeI32(out, at + 4, segment.tsval | 0);
+    writeI32(out, at + 8, segment.tsecr | 0);
     at += 12;
   }
   if (segment.hasOption(OptionBit.Sack)) {
@@ -77,7 +77,7 @@ function writeOptions(out: Uint8Array, start: number, segment: TcpSegment): numb
     const count = Math.min(segment.sackCount, Math.max(0, Math.floor(room)));
     if (count > 0) {
       const length = OPTION.value + OPTION.sackBlock * count;
-      writeU32(out, at, TWO_NOPS | (OptionKind.Sack << 8) | length);
+      writeI32(out, at, TWO_NOPS | (OptionKind.Sack << 8) | length);
       writeSackBlocks(out, at + 4, segment, count);
       at += 4 + OPTION.sackBlock * count;
     }

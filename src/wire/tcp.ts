@@ -5,7 +5,7 @@
  * which `rewrite.ts` keeps. Options are walked one by one, since NOPs may stand anywhere between them.
  * Nothing here allocates or throws.
  */
-import { readU16, readU32, writeU16, writeU32 } from './bytes.js';
+import { readI32, readU16, writeI32, writeU16 } from './bytes.js';
 import { MAX_SACK_BLOCKS, OptionBit, type TcpSegment } from './segment.js';
 import { seqNum } from './seq.js';
 
@@ -77,8 +77,8 @@ export function readSegment(bytes: Uint8Array, l4: number, end: number, segment:
   if (!isTcpHeader(bytes, l4, end)) return TcpParse.Malformed;
   const payload = l4 + tcpHeaderLength(bytes, l4);
   segment.clear();
-  segment.seq = seqNum(readU32(bytes, l4 + TCP.seq));
-  segment.ack = seqNum(readU32(bytes, l4 + TCP.ack));
+  segment.seq = seqNum(readI32(bytes, l4 + TCP.seq));
+  segment.ack = seqNum(readI32(bytes, l4 + TCP.ack));
   segment.flags = bytes[l4 + TCP.flags];
   segment.window = readU16(bytes, l4 + TCP.window);
   segment.urgent = readU16(bytes, l4 + TCP.urgent);
@@ -151,13 +151,13 @@ function isSackLength(length: number): boolean {
 function readOption(bytes: Uint8Array, at: number, length: number, bit: number, segment: TcpSegment): void {
   const value = at + OPTION.value;
   if (bit === OptionBit.Timestamps) {
-    segment.tsval = readU32(bytes, value);
-    segment.tsecr = readU32(bytes, at + OPTION.tsecr);
+    segment.tsval = readI32(bytes, value) >>> 0;
+    segment.tsecr = readI32(bytes, at + OPTION.tsecr) >>> 0;
   } else if (bit === OptionBit.Sack) {
     segment.sackCount = (length - OPTION.value) / OPTION.sackBlock;
     for (let i = 0; i < segment.sackCount; i++) {
-      segment.sackLeft[i] = readU32(bytes, value + OPTION.sackBlock * i);
-      segment.sackRight[i] = readU32(bytes, value + OPTION.sackBlock * i + 4);
+      segment.sackLeft[i] = readI32(bytes, value + OPTION.sackBlock * i);
+      segment.sackRight[i] = readI32(bytes, value + OPTION.sackBlock * i + 4);
     }
   } else if (bit === OptionBit.Mss) {
     segment.mss = readU16(bytes, value);
@@ -172,8 +172,8 @@ function readOption(bytes: Uint8Array, at: number, length: number, bit: number, 
  * hold are not added. The checksum is left as it is.
  */
 export function writeSegment(bytes: Uint8Array, l4: number, segment: TcpSegment): void {
-  writeU32(bytes, l4 + TCP.seq, segment.seq);
-  writeU32(bytes, l4 + TCP.ack, segment.ack);
+  writeI32(bytes, l4 + TCP.seq, segment.seq | 0);
+  writeI32(bytes, l4 + TCP.ack, segment.ack | 0);
   bytes[l4 + TCP.flags] = segment.flags;
   writeU16(bytes, l4 + TCP.window, segment.window);
   writeU16(bytes, l4 + TCP.urgent, segment.urgent);
@@ -203,8 +203,8 @@ export function writeSegment(bytes: Uint8Array, l4: number, segment: TcpSegment)
 function writeOption(bytes: Uint8Array, at: number, length: number, bit: number, segment: TcpSegment): void {
   const value = at + OPTION.value;
   if (bit === OptionBit.Timestamps) {
-    writeU32(bytes, value, segment.tsval);
-    writeU32(bytes, at + OPTION.tsecr, segment.tsecr);
+    writeI32(bytes, value, segment.tsval | 0);
+    writeI32(bytes, at + OPTION.tsecr, segment.tsecr | 0);
   } else if (bit === OptionBit.Sack) {
     const held = (length - OPTION.value) / OPTION.sackBlock;
     const kept = Math.min(segment.sackCount, held);
@@ -224,8 +224,8 @@ function writeOption(bytes: Uint8Array, at: number, length: number, bit: number,
 /** Writes the first `count` blocks of `segment`. */
 export function writeSackBlocks(bytes: Uint8Array, at: number, segment: TcpSegment, count: number): void {
   for (let i = 0; i < count; i++) {
-    writeU32(bytes, at + OPTION.sackBlock * i, segment.sackLeft[i]);
-    writeU32(bytes, at + OPTION.sackBlock * i + 4, segment.sackRight[i]);
+    writeI32(bytes, at + OPTION.sackBlock * i, segment.sackLeft[i] | 0);
+    writeI32(bytes, at + OPTION.sackBlock * i + 4, segment.sackRight[i] | 0);
   }
 }
 

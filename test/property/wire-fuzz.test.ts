@@ -244,6 +244,8 @@ fc.configureGlobal({
   markInterruptAsFailure: false,
 });
 
+type Arbitraries<T extends unknown[]> = { [K in keyof T]: fc.Arbitrary<T[K]> };
+
 /** Runs a property until its share of the time is over, and wants it to have run. */
 function hold<T extends unknown[]>(
   name: string,
@@ -252,15 +254,16 @@ function hold<T extends unknown[]>(
 ): void {
   t.test(name, async (t) => {
     let runs = 0;
-    const counted = (...values: T): void => {
-      runs += 1;
-      check(...values);
-    };
-    fc.assert(fc.property(...given, counted));
+    const values = fc.tuple(...(given as fc.Arbitrary<unknown>[]));
+    fc.assert(
+      fc.property(values, (drawn) => {
+        runs += 1;
+        check(...(drawn as T));
+      }),
+    );
     t.ok(runs > 0, `${runs} packets`);
   });
 }
-type Arbitraries<T extends unknown[]> = { [K in keyof T]: fc.Arbitrary<T[K]> };
 
 hold('the twin reads the same', compare, packets);
 

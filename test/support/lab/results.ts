@@ -16,6 +16,7 @@ export interface ConnectionResult {
 }
 
 export interface TransferResult extends ConnectionResult {
+  readonly mode: 'down' | 'up' | 'both';
   readonly status: number;
   readonly ms: number;
   /** Longest time between two reads, at the client and at the server. */

@@ -38,6 +38,7 @@ export interface RunOptions {
 const RETREAT_SLACK = 4096;
 const CLAMP_DEADLINE = 200;
 const FLUSH = 300;
+const MOST_STEPS = 500_000;
 const LINGER_STEPS = [1_000, 62_000, 242_000, 304_000];
 
 export class Simulation implements SwitchWatcher, TcpSurroundings {
@@ -122,8 +123,9 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
     if (!this.options.plain) this.core.listen();
     this.switchNode.start();
     this.peer.connect();
-    while (!this.#fault && !this.#finished() && this.events.step()) {
+    for (let steps = 0; !this.#fault && !this.#finished() && this.events.step(); steps++) {
       if (this.events.now > this.scenario.limit) this.fault('stall', this.#describeEnds());
+      else if (steps > MOST_STEPS) this.fault('storm', this.#describeEnds());
     }
     const flushed = this.events.now + FLUSH;
     while (!this.#fault && this.events.now < flushed && this.events.step());

@@ -1,10 +1,10 @@
 /**
  * One plain TCP connection and one way to end it. A first report says that the connection is open and that its
  * first bytes are through; when the file `go` appears, the ending follows and then the second report.
- * Arguments: host, port, ending ('half-close', 'client-reset', 'server-reset', 'both-close'), bytes, seconds, go.
+ * Arguments: host, port, ending ('half-close', 'client-reset', 'server-reset', 'server-first'), bytes, seconds, go.
  */
 import { createHash } from 'node:crypto';
-import { args, fileAppears, generate, openSocket, report, writeAll } from './common.mjs';
+import { args, expectedHash, fileAppears, generate, openSocket, report, writeAll } from './common.mjs';
 
 const { host, port, ending, bytes, seconds, go } = args;
 const socket = await openSocket({ host, port }, { allowHalfOpen: true });
@@ -89,22 +89,23 @@ async function serverReset() {
   result(before);
 }
 
-/** Client and server end by a plain FIN each. */
-async function bothClose() {
-  socket.write(`SOURCE ${bytes} 1\n`);
-  await untilReceived(bytes);
-  await ended;
+/** The server ends first, the client after it, each with a plain FIN. */
+async function serverFirst() {
   result();
   await fileAppears(go);
+  socket.write(`SOURCE ${bytes} 1\n`);
+  await ended;
   socket.end();
   await closed;
-  result();
+  const sent = expectedHash(bytes, 1);
+  const got = createHash('sha256').update(Buffer.concat(pieces)).digest('hex');
+  result({ down: { sent, received: got, bytes: received } });
 }
 
 const ENDINGS = {
   'half-close': halfClose,
   'client-reset': clientReset,
   'server-reset': serverReset,
-  'both-close': bothClose,
+  'server-first': serverFirst,
 };
 await ENDINGS[ending]();

@@ -1,0 +1,63 @@
+/** Large transfers through a stitched flow, byte for byte, while the shell's own host counts what reaches it. */
+import t from 'tap';
+import { arrivalsOf, ShellCounter } from '../../src/lab/shell-counter.js';
+import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
+import { checkClosed, checkTransfer } from '../support/lab/checks.js';
+import type { TransferResult } from '../support/lab/results.js';
+import { Rig } from '../support/lab/rig.js';
+
+const MB = 1_000_000;
+
+t.test('transfers through a stitched flow', async (t) => {
+  const rig = await Rig.up(t);
+  await rig.startPath();
+  const counter = new ShellCounter(rig.namespace('a'));
+  await counter.start();
+
+  const cases = [
+    { family: 4, mode: 'down', bytes: 200 * MB },
+    { family: 4, mode: 'up', bytes: 200 * MB },
+    { family: 4, mode: 'both', bytes: 200 * MB },
+    { family: 6, mode: 'down', bytes: 30 * MB },
+    { family: 6, mode: 'up', bytes: 30 * MB },
+    { family: 6, mode: 'both', bytes: 30 * MB },
+  ] as const;
+  for (const { family, mode, bytes } of cases) {
+    await t.test(`IPv${family}: ${bytes / MB} MB, ${mode}`, async (t) => {
+      const args = { host: addressOf('a', family), port: HTTP_PORT, mode, bytes, seed: bytes };
+      const running = rig.client<TransferResult>('transfer', args);
+      // Only one flow at a time is not closed here.
+      const isMine = ({ state }: { state: string }) => state === 'stitched' || state === 'broken';
+      let flows = (await rig.stage.admin.flows()).filter(isMine);
+      await rig.stage.until(
+        async () => {
+          flows = (await rig.stage.admin.flows()).filter(isMine);
+          return flows.length > 0;
+        },
+        30_000,
+        () => 'nothing was stitched',
+      );
+      const before = await counter.read();
+      const [result] = await running;
+      checkTransfer(t, result, bytes);
+      const flow = await checkClosed(t, rig, result as TransferResult);
+      t.equal(flow.id, flows[0]?.id);
+      t.strictSame(
+        arrivalsOf(await counter.read(), flow.outer, flow.inner),
+        arrivalsOf(before, flow.outer, flow.inner),
+        'no packet reached A',
+      );
+      t.ok(arrivalsOf(before, flow.outer, flow.inner).packets > 0, 'A had seen it before');
+      const megabits = (bytes * 8 * (mode === 'both' ? 2 : 1)) / 1e6 / ((result?.ms ?? 0) / 1000);
+      t.comment(`${((result?.ms ?? 0) / 1000).toFixed(1)} s, ${megabits.toFixed(0)} Mbit/s`);
+    });
+  }
+
+  await t.test('the command line shows the same flows', async (t) => {
+    const args = ['--json', '--admin', `unix:${rig.stage.adminSocket}`];
+    const listed = await rig.suture('s', ['flows', 'list', ...args]);
+    t.equal(listed.code, 0);
+    t.strictSame(JSON.parse(listed.stdout), await rig.stage.admin.flows());
+    t.equal(JSON.parse(listed.stdout).length, cases.length);
+  });
+});

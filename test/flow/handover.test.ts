@@ -1,0 +1,237 @@
+import t from 'tap';
+import { OptionBit, TcpFlag } from '../../src/wire/segment.js';
+import { seqDiff, seqNum } from '../../src/wire/seq.js';
+import { Driver, ISN, NO_OFFSETS } from './driver.js';
+
+const ts = { tsval: 110, tsecr: 100 };
+
+t.test('an idle pair is stitched at once, without a drain', async (t) => {
+  const driver = new Driver().open().enable();
+  t.same(driver.events, ['relayed', 'clamping', 'stitched']);
+  t.equal(driver.send('E', { seq: 0, ack: 0, len: 10, ...ts }), 'B 0+10 ack 0');
+  t.equal(driver.send('B', { seq: 0, ack: 10, len: 5, ...ts }), 'E 0+5 ack 10');
+});
+
+t.test('asked for before the handshakes are complete, it waits for them', async (t) => {
+  const driver = new Driver().reach('watched').enable();
+  t.equal(driver.state, 'watched');
+  driver.openInner();
+  t.same(driver.events.slice(-2), ['clamping', 'stitched']);
+});
+
+t.test('offsets move the deltas', async (t) => {
+  const driver = new Driver().open();
+  driver.send('E', { seq: 0, ack: 0, len: 30, ...ts });
+  driver.send('A>E', { seq: 0, ack: 30, ...ts });
+  driver.send('A>B', { seq: 0, ack: 0, len: 12, ...ts });
+  driver.send('B', { seq: 0, ack: 12, ...ts });
+  // Of 30 bytes 20 were the shell's own business, and 2 of the 12 that it wrote were its own.
+  driver.engine.enable('f', { ...NO_OFFSETS, consumedFromPeer: 20, injectedToCore: 2 }, driver.now);
+  t.equal(driver.state, 'stitched');
+  t.equal(driver.send('E', { seq: 30, ack: 0, len: 7, ...ts }), 'B 12+7 ack 0');
+  t.equal(driver.send('B', { seq: 0, ack: 19, ...ts }), 'E 0 ack 37');
+  t.equal(
+    driver.send('E', { seq: 10, ack: 0, len: 10, ...ts }),
+    'made E 0 ack 37',
+    'bytes that the shell consumed are acknowledged again and go nowhere',
+  );
+  t.equal(
+    driver.send('E', { seq: 10, ack: 0, len: 20, ...ts }),
+    'B 2+10 ack 0',
+    'their tail has a counterpart',
+  );
+});
+
+t.test('offsets that contradict what passed are refused', async (t) => {
+  for (const wrong of [
+    { consumedFromPeer: 31 },
+    { injectedToCore: 13 },
+    { consumedFromCore: 1 },
+    { injectedToPeer: 1 },
+  ]) {
+    const driver = new Driver().open();
+    driver.send('E', { seq: 0, ack: 0, len: 30, ...ts });
+    driver.send('A>B', { seq: 0, ack: 0, len: 12, ...ts });
+    driver.engine.enable('f', { ...NO_OFFSETS, ...wrong }, driver.now);
+    t.equal(driver.state, 'refused', JSON.stringify(wrong));
+    t.equal(driver.engine.flow('f')?.reason, 'offsets-impossible');
+    t.equal(driver.send('E', { seq: 30, ack: 0, len: 5, ...ts }), 'pass', 'and relayed on');
+  }
+});
+
+t.test('the clamp waits for windows that fit, and for its deadline at most', async (t) => {
+  const driver = new Driver().reach('clamping');
+  driver.tick(199);
+  t.equal(driver.state, 'clamping');
+  driver.tick(1);
+  t.equal(driver.state, 'cutting');
+});
+
+t.test('the shell can offer no more than the core takes, and never takes back', async (t) => {
+  const driver = new Driver().reach('clamping');
+  const sent = (): number => driver.engine.outbox.at(0).segment.window;
+  driver.send('A>E', { seq: 0, ack: 150, window: 65535, ...ts });
+  t.equal(sent(), 65535, 'what was told before stands');
+  driver.send('E', { seq: 150, ack: 0, len: 1000, ...ts });
+  driver.send('A>E', { seq: 0, ack: 1150, window: 65535, ...ts });
+  t.equal(sent(), 64535, 'and does not grow beyond what the core takes');
+});
+
+t.test('in the drain an ack covers what the shell or the core has, and no more', async (t) => {
+  const driver = new Driver().reach('cutting');
+  t.equal(driver.send('E', { seq: 150, ack: 0, len: 40, ...ts }), 'B 150+40 ack 0');
+  t.equal(driver.send('B', { seq: 0, ack: 100, len: 3, ...ts }), 'E 0+3 ack 150', 'the shell owes the rest');
+  driver.send('A>B', { seq: 100, ack: 0, len: 50, ...ts });
+  t.equal(
+    driver.send('B', { seq: 3, ack: 190, ...ts }),
+    'E 3 ack 190 | A(inner) 0 ack 150 | made E 3 ack 190 | made B 190 ack 0',
+    'and the shell hears only of what it sent itself',
+  );
+  t.equal(driver.state, 'stitched');
+});
+
+t.test('a drain that takes too long resets both ends', async (t) => {
+  const driver = new Driver({ engine: { drainLimit: 500 } }).reach('cutting');
+  driver.tick(499);
+  t.equal(driver.state, 'cutting');
+  t.match(driver.tick(1), /made E 0 rst \| made B 100 rst/);
+  t.equal(driver.engine.flow('f')?.reason, 'drain-timeout');
+});
+
+t.test('SACK blocks for the shell end where its own bytes end', async (t) => {
+  const driver = new Driver().open();
+  driver.send('B', { seq: 0, ack: 0, len: 200, ...ts });
+  driver.send('A>B', { seq: 0, ack: 200, ...ts });
+  driver.send('A>E', { seq: 0, ack: 0, len: 100, ...ts });
+  driver.enable();
+  t.equal(driver.state, 'cutting');
+  driver.send('B', { seq: 200, ack: 0, len: 50, ...ts });
+  driver.send('E', {
+    seq: 0,
+    ack: 0,
+    sack: [
+      [40, 250],
+      [90, 95],
+    ],
+    ...ts,
+  });
+  const [, second] = [0, 1].map((i) =>
+    i < driver.engine.outbox.count ? driver.engine.outbox.at(i) : undefined,
+  );
+  const copy = second ?? driver.engine.outbox.at(0);
+  t.equal(copy.segment.sackCount, 2);
+  t.equal(seqDiff(copy.segment.sackRight[0] as never, seqNum(ISN['A>E'] + 1)), 100);
+});
+
+t.test('a window is converted from one scale to the other and never closed by it', async (t) => {
+  const driver = new Driver({ scale: { E: 2, 'A>E': 7, 'A>B': 9, B: 0 } }).open().enable();
+  const window = (): number => driver.engine.outbox.at(0).segment.window;
+  driver.send('E', { seq: 0, ack: 0, window: 1024, ...ts });
+  t.equal(window(), 8, '4096 bytes at scale 9');
+  driver.send('E', { seq: 0, ack: 0, window: 3, ...ts });
+  t.equal(window(), 1);
+  driver.send('E', { seq: 0, ack: 0, window: 0, ...ts });
+  t.equal(window(), 0);
+  driver.send('B', { seq: 0, ack: 0, window: 65535, ...ts });
+  t.equal(window(), 511);
+});
+
+t.test('timestamps of each end stay on its own clock and never go back', async (t) => {
+  const driver = new Driver().open();
+  driver.now += 50;
+  driver.send('E', { seq: 0, ack: 0, len: 10, tsval: 1000, tsecr: 110 });
+  driver.send('A>E', { seq: 0, ack: 10, tsval: 500, tsecr: 1000 });
+  driver.send('A>B', { seq: 0, ack: 0, len: 10, tsval: 7000, tsecr: 110 });
+  driver.send('B', { seq: 0, ack: 10, tsval: 90, tsecr: 7000 });
+  driver.enable();
+  t.equal(driver.state, 'stitched');
+  driver.now += 5;
+  driver.send('E', { seq: 10, ack: 0, len: 10, tsval: 1005, tsecr: 500 });
+  const up = driver.engine.outbox.at(0).segment;
+  t.equal(up.tsval, 7005, "as if the shell's clock had gone on");
+  driver.send('B', { seq: 0, ack: 20, tsval: 95, tsecr: up.tsval });
+  t.equal(driver.engine.outbox.at(0).segment.tsecr, 1005, 'an echo comes back as what was sent');
+});
+
+t.test('an option that one side lacks is taken out of the second SYN', async (t) => {
+  const driver = new Driver({ timestamps: false, sack: false, mss: { E: 1200 } });
+  driver.reach('watched');
+  const syn = driver.segment('A>B', { seq: -1, flags: TcpFlag.Syn });
+  syn.options = OptionBit.Mss | OptionBit.SackPermitted | OptionBit.Timestamps | OptionBit.WindowScale;
+  syn.mss = 1460;
+  const { TUPLES } = await import('./driver.js');
+  driver.engine.receive(TUPLES['A>B'], syn, driver.now);
+  const sent = driver.engine.outbox.at(0).segment;
+  t.equal(sent.options, OptionBit.Mss | OptionBit.WindowScale);
+  t.equal(sent.mss, 1200, 'and the MSS is no more than what the peer takes');
+});
+
+t.test('a bare ack from the end of a shrunken window is lifted; a probe is not', async (t) => {
+  const driver = new Driver().open().enable();
+  driver.send('E', { seq: 0, ack: 0, len: 500, ...ts });
+  driver.send('B', { seq: 0, ack: 200, ...ts });
+  t.equal(driver.send('E', { seq: 300, ack: 0, ...ts }), 'B 500 ack 0');
+  t.equal(driver.send('E', { seq: 199, ack: 0, ...ts }), 'B 199 ack 0');
+});
+
+t.test('the shell dying in the drain breaks the flow, unless all that it held is on the wire', async (t) => {
+  const early = new Driver().reach('cutting');
+  early.send('A>B', { seq: 100, ack: 0, flags: TcpFlag.Fin, ...ts });
+  t.equal(early.engine.flow('f')?.reason, 'shell-lost');
+  const late = new Driver().reach('cutting');
+  t.equal(
+    late.send('A>B', { seq: 100, ack: 0, len: 50, flags: TcpFlag.Fin, ...ts }),
+    'B 100+50 ack 0',
+    'its FIN goes nowhere',
+  );
+  late.send('B', { seq: 0, ack: 150, ...ts });
+  t.equal(late.state, 'stitched');
+});
+
+t.test('counters hold each byte once', async (t) => {
+  const driver = new Driver().reach('stitched');
+  driver.send('E', { seq: 150, ack: 0, len: 40, ...ts });
+  driver.send('E', { seq: 150, ack: 0, len: 40, ...ts });
+  driver.send('E', { seq: 170, ack: 0, len: 40, ...ts });
+  t.equal(driver.engine.flow('f')?.outer.far.bytes, 210);
+  driver.send('E', { seq: 210, ack: 0, flags: TcpFlag.Fin, ...ts });
+  t.equal(driver.engine.flow('f')?.outer.far.bytes, 210);
+});
+
+t.test('a closed flow lingers, then is forgotten', async (t) => {
+  const driver = new Driver({ engine: { lingerClosed: 5000 } }).reach('closed');
+  t.equal(driver.engine.connections, 2);
+  driver.tick(4000);
+  t.equal(driver.state, 'closed');
+  driver.tick(2000);
+  t.equal(driver.state, 'gone');
+  t.equal(driver.engine.connections, 0);
+});
+
+t.test('a port that comes back starts a new connection', async (t) => {
+  const driver = new Driver().reach('closed');
+  t.throws(
+    () =>
+      driver.engine.pair(
+        'f',
+        { local: { address: '10.2.0.2', port: 8080 }, remote: { address: '10.1.0.2', port: 1 } },
+        { local: { address: '10.2.0.2', port: 20001 }, remote: { address: '10.3.0.2', port: 8080 } },
+        driver.now,
+      ),
+    { code: 'SUT_FLOW_EXISTS' },
+  );
+  t.equal(driver.send('E', { seq: 40000, flags: TcpFlag.Syn, tsval: 9999 }), 'pass');
+  t.equal(driver.engine.flow('f'), undefined);
+});
+
+t.test('half-open connections are bounded in number and time', async (t) => {
+  const driver = new Driver({ engine: { maxUnpaired: 1, halfOpen: 1000 } });
+  driver.send('E', { seq: -1, flags: TcpFlag.Syn });
+  const other = (await import('./driver.js')).TUPLES.E.clone();
+  other.setPorts(40001, 8080);
+  driver.engine.receive(other, driver.segment('E', { seq: -1, flags: TcpFlag.Syn }), driver.now);
+  t.equal(driver.engine.counters.limitReached, 1);
+  t.equal(driver.engine.connections, 1);
+  driver.tick(11_000);
+  t.equal(driver.engine.connections, 0);
+});

@@ -1,0 +1,49 @@
+/** Assertions that most end-to-end tests share. */
+import type { Test } from 'tap';
+import type { FlowDetail } from '../../../src/switch/admin-protocol.js';
+import type { ConnectionResult, TransferResult } from './results.js';
+import type { Rig } from './rig.js';
+
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** The transfer came through byte for byte, in each direction that it had. */
+export function checkTransfer(t: Test, result: TransferResult | undefined, bytes: number): void {
+  t.equal(result?.error, undefined, 'no error');
+  for (const direction of ['up', 'down'] as const) {
+    if (result?.mode !== 'both' && result?.mode !== direction) continue;
+    const { bytes: length, sent, received } = result[direction] ?? {};
+    t.equal(length, bytes, `${direction}: length`);
+    t.match(sent, SHA256, `${direction}: a hash was made`);
+    t.equal(received, sent, `${direction}: SHA-256`);
+  }
+}
+
+/**
+ * The connection's flow was stitched and is closed, for the right reason; its counters are the bytes of the
+ * streams, and the shell got none of its packets once it was stitched.
+ */
+export async function checkClosed(
+  t: Test,
+  rig: Rig,
+  { local, written, read }: ConnectionResult,
+  reason = 'fin',
+): Promise<FlowDetail> {
+  const flow = await rig.closed(local);
+  t.ok(flow.stitchedAt, 'it was stitched');
+  t.equal(flow.reason, reason, 'reason');
+  t.strictSame({ up: flow.up.bytes, down: flow.down.bytes }, { up: written, down: read }, 'stream bytes');
+  t.strictSame(flow.toShellStitched, { packets: 0, bytes: 0 }, 'nothing to the shell once stitched');
+  return flow;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+/** `median / worst` for a comment. */
+export function spread(values: readonly number[], digits = 1): string {
+  return `median ${median(values).toFixed(digits)}, worst ${Math.max(...values).toFixed(digits)}`;
+}
