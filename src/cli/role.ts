@@ -35,19 +35,17 @@ async function runRole(role: Role, options: RoleOptions, context: CliContext): P
   }
   const { env, clock, signals, programs } = context;
   const log = createLog({ level: config.log.level, fields: { role, name: config.name }, env });
-  warnOfOpenControl(role, config, log);
+  warnOfOpenControl(config, log);
   const start = await programs[role]();
   // The config and the program belong to the same role; the compiler can not follow that through a union.
   const startAny = start as (options: object) => ReturnType<typeof start>;
   await runUntilSignal(() => startAny({ config, log, clock }), { log, clock, signals });
 }
 
-/** Without authentication anyone who reaches the control service may claim to be an agent. */
-function warnOfOpenControl(role: Role, config: Configs[Role], log: Logger): void {
-  const point = 'switch' in config ? config.switch : 'control' in config ? config.control.listen : undefined;
-  const address = typeof point === 'object' ? point.address : '';
-  if (config.auth.mode !== 'none' || address === '::1' || address.startsWith('127.')) return;
-  const whom =
-    role === 'switch' ? 'whoever reaches the control service is believed' : 'the switch is not verified';
-  log.warn({ auth: 'none' }, `control without authentication: ${whom}; use it on a trusted network only`);
+/** An agent can not tell who answers it. (The switch warns of its own side when its service starts.) */
+function warnOfOpenControl(config: Configs[Role], log: Logger): void {
+  if (!('switch' in config) || config.auth.mode !== 'none') return;
+  const address = config.switch === 'discover' ? '' : config.switch.address;
+  if (address === '::1' || address.startsWith('127.')) return;
+  log.warn({ auth: 'none' }, 'auth is none: the switch is not verified; use it on a trusted network only');
 }

@@ -20,7 +20,7 @@ import {
   namespaceOf,
   PREFIX_LENGTH_4,
   PREFIX_LENGTH_6,
-  wireNamespaceOf,
+  WIRE,
 } from './layout.js';
 
 export interface LabOptions {
@@ -54,7 +54,7 @@ export interface LabStatus {
 }
 
 function namespacesOf(prefix: string): string[] {
-  return [...LAB_HOSTS.map((host) => namespaceOf(prefix, host)), wireNamespaceOf(prefix)];
+  return [...LAB_HOSTS.map((host) => namespaceOf(prefix, host)), namespaceOf(prefix, WIRE)];
 }
 
 function requireRoot(): void {
@@ -86,7 +86,7 @@ function settings(host: LabHost): string {
 /** `ip -batch` lines that make the two ends of each leg. */
 function linkLines(prefix: string, bridged: boolean): string[] {
   const s = namespaceOf(prefix, 's');
-  const w = wireNamespaceOf(prefix);
+  const w = namespaceOf(prefix, WIRE);
   return LAB_LEGS.flatMap(({ host, switchInterface }) => {
     const h = namespaceOf(prefix, host);
     if (!bridged) {
@@ -174,7 +174,7 @@ async function make(prefix: string, bridged: boolean): Promise<void> {
   if (bridged) {
     await runTool(
       'making bridges',
-      ['ip', '-n', wireNamespaceOf(prefix), '-batch', '-'],
+      ['ip', '-n', namespaceOf(prefix, WIRE), '-batch', '-'],
       `${bridgeLines().join('\n')}\n`,
     );
   }

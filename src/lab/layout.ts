@@ -54,13 +54,14 @@ export function labPrefix(given?: string): string {
   return prefix;
 }
 
-export function namespaceOf(prefix: string, host: LabHost): string {
-  return `${prefix}-${host}`;
-}
+/**
+ * A fifth namespace: in a bridged lab the wires between the hosts, elsewhere free for tests that need one
+ * more host. `lab down` removes it with the others.
+ */
+export const WIRE = 'w';
 
-/** The namespace whose bridges stand in the middle of each leg of a bridged lab. */
-export function wireNamespaceOf(prefix: string): string {
-  return `${prefix}-w`;
+export function namespaceOf(prefix: string, host: LabHost | typeof WIRE): string {
+  return `${prefix}-${host}`;
 }
 
 export function isLabHost(text: string): text is LabHost {

@@ -11,7 +11,7 @@ import { AdminClient } from '../cli/admin-client.js';
 import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
 import { formatEndpoint } from '../wire/endpoint.js';
-import { type LabHost, legOf, namespaceOf } from './layout.js';
+import { type LabHost, legOf, namespaceOf, type WIRE } from './layout.js';
 import { Program, type ProgramOptions } from './program.js';
 
 /** The package's folder, two levels above both src/lab and dist/lab. */
@@ -80,7 +80,12 @@ export class Stage {
     this.admin = new AdminClient(this.adminSocket);
   }
 
-  start(name: string, host: LabHost, argv: readonly string[], onLine?: ProgramOptions['onLine']): Program {
+  start(
+    name: string,
+    host: LabHost | typeof WIRE,
+    argv: readonly string[],
+    onLine?: ProgramOptions['onLine'],
+  ): Program {
     const { prefix, folder, clock, env, signal, onStart } = this.#options;
     signal?.throwIfAborted();
     const program = new Program({

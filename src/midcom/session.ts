@@ -122,6 +122,7 @@ export class Session implements SessionHandle {
         result = { $case: 'open', value: opened.result };
         after = opened.replay;
       } else if (request.$case === 'close') {
+        this.opened();
         this.detach();
         count('sessionsClosed');
         result = { $case: 'close', value: {} };

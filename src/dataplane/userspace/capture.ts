@@ -9,8 +9,11 @@ import capAddon from 'cap';
 import { SutureError } from '../../platform/errors.js';
 import { run } from '../../platform/process.js';
 
-/** libpcap's ring, bytes: some 50 ms of super-frames at the rates that this path reaches. */
-const RING_BYTES = 16 << 20;
+/**
+ * libpcap's ring, bytes. In immediate mode each packet takes a whole slot of its largest size, so this holds
+ * about a thousand packets: a quarter of it lost some in bursts of acks.
+ */
+const RING_BYTES = 64 << 20;
 /** The addon asks libpcap for 65535 bytes a frame; the rest is alignment. */
 const FRAME_BYTES = 65_536;
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
-import { type LabHost, namespaceOf, wireNamespaceOf } from '../../../src/lab/layout.js';
+import { type LabHost, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
 import type { Program } from '../../../src/lab/program.js';
 import {
   CLI,
@@ -103,30 +103,30 @@ export class Rig {
     return { switch: gateway, shell, core, workload };
   }
 
-  namespace(host: LabHost | 'w'): string {
-    return host === 'w' ? wireNamespaceOf(this.prefix) : namespaceOf(this.prefix, host);
+  namespace(host: LabHost | typeof WIRE): string {
+    return namespaceOf(this.prefix, host);
   }
 
   /** Runs a system tool in a host to its end. */
-  async tool(host: LabHost | 'w', argv: readonly string[], input?: string): Promise<string> {
+  async tool(host: LabHost | typeof WIRE, argv: readonly string[], input?: string): Promise<string> {
     const [program = '', ...args] = inNamespace(this.namespace(host), argv);
     const options = { timeoutMs: 60_000, ...(input !== undefined && { input }) };
     return (await run(program, args, options)).stdout;
   }
 
   /** Runs `suture ARGS` in a host to its end, whatever its exit code. */
-  async suture(host: LabHost, args: readonly string[]): Promise<CliResult> {
+  async suture(host: LabHost | typeof WIRE, args: readonly string[]): Promise<CliResult> {
     const [program = '', ...rest] = inNamespace(this.namespace(host), [process.execPath, CLI, ...args]);
     return run(program, rest, { timeoutMs: 60_000, okCodes: [0, 1, 2, 3], env: this.#env() });
   }
 
-  startClient(name: string, args: object, onResult?: (result: unknown) => void): Client {
-    return new Client(this.stage, name, args, onResult);
+  startClient(name: string, args: object, options: ClientOptions = {}): Client {
+    return new Client(this.stage, name, args, options);
   }
 
-  /** Runs a client program in E to its end; all that it reported. */
-  async client<T>(name: string, args: object): Promise<T[]> {
-    return (await this.startClient(name, args).finished()) as T[];
+  /** Runs a client program, in E if nothing else is said, to its end; all that it reported. */
+  async client<T>(name: string, args: object, options: ClientOptions = {}): Promise<T[]> {
+    return (await this.startClient(name, args, options).finished()) as T[];
   }
 
   /** A file that a waiting client takes for "go on" once `say` was called. */
@@ -201,16 +201,21 @@ function retransmitted(snmp: string): number {
   return Number(values[names.indexOf('RetransSegs')]);
 }
 
+export interface ClientOptions {
+  readonly host?: LabHost | typeof WIRE;
+  readonly onResult?: (result: unknown) => void;
+}
+
 /** A client program that may be watched while it runs. */
 export class Client {
   readonly #program: Program;
   readonly #stage: Stage;
   readonly #results: unknown[] = [];
 
-  constructor(stage: Stage, name: string, args: object, onResult?: (result: unknown) => void) {
+  constructor(stage: Stage, name: string, args: object, { host = 'e', onResult }: ClientOptions) {
     const argv = [process.execPath, `${CLIENTS}/${name}.mjs`, JSON.stringify(args)];
     this.#stage = stage;
-    this.#program = stage.start(`client ${name}`, 'e', argv, (line, stream) => {
+    this.#program = stage.start(`client ${name}`, host, argv, (line, stream) => {
       if (stream !== 'stdout') return;
       const result: unknown = JSON.parse(line);
       this.#results.push(result);
@@ -233,6 +238,10 @@ export class Client {
     const { code } = await this.#program.ended;
     if (code !== 0) throw new Error(this.#complaint());
     return this.#results;
+  }
+
+  stop(): Promise<unknown> {
+    return this.#program.stop();
   }
 
   #complaint(): string {

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { parse } from 'yaml';
+import { parseConfig, printConfig, type Role } from '../../src/platform/config/index.js';
+
+const text = readFileSync(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
+
+/** The first two cells of each row of the table under a heading. */
+function documented(heading: string): Map<string, string> {
+  const [, rest = ''] = text.split(`\n### ${heading}\n`);
+  const [section = ''] = rest.split('\n#');
+  const rows = [...section.matchAll(/^\| `([^`]+)` \| ([^|]*) \|/gm)];
+  return new Map(rows.map(([, key = '', value = '']) => [key, value.trim().replaceAll('`', '')]));
+}
+
+/** Every leaf of an effective config, under the name that the page gives it. */
+function leaves(value: unknown, path = ''): [string, unknown][] {
+  if (Array.isArray(value))
+    return path === 'routes' ? value.flatMap((one) => leaves(one, 'routes[]')) : [[path, value]];
+  if (typeof value !== 'object' || value === null) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === '' ? key : `${path}.${key}`));
+}
+
+const after = '{ after: { bytes: 1, age: 1, packets: 1, shellLoad: 1 } }';
+const route = (port: number, stitch: string): string =>
+  `{ listen: 10.0.0.1:${port}, core: 10.0.0.2:80${stitch} }`;
+const SMALLEST: Readonly<Record<Role, string>> = {
+  switch: 'name: NAME\ninterfaces: [i]\nauth: { mode: none }\n',
+  shell: `name: NAME\nauth: { mode: none }\nports: 2000-2999\nroutes: [${route(80, '')}, ${route(81, `, stitch: ${after}`)}]\n`,
+  core: 'name: NAME\nauth: { mode: none }\noffers: [10.0.0.1:80]\n',
+};
+
+for (const [role, heading] of [
+  ['switch', 'Switch'],
+  ['shell', 'Shell'],
+  ['core', 'Core'],
+] as const) {
+  t.test(`docs/OPERATIONS.md has every key of the ${role}, and its default`, async (t) => {
+    const table = documented(heading);
+    const config = parseConfig(role, 'smallest', SMALLEST[role], { hostPorts: undefined });
+    const found = leaves(parse(printConfig(role, config)));
+    const keys = new Set(found.map(([key]) => key));
+    t.strictSame(
+      [...table.keys()].filter((key) => !keys.has(key) && key !== 'routes'),
+      [],
+    );
+    t.strictSame(
+      [...keys].filter((key) => !table.has(key)),
+      [],
+    );
+    const given = leaves(parse(SMALLEST[role])).map(([key]) => key);
+    for (const [key, value] of found) {
+      if (given.includes(key)) continue;
+      const expected = Array.isArray(value) ? 'empty' : String(value);
+      t.equal(table.get(key), expected, key);
+    }
+  });
+}
