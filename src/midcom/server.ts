@@ -3,7 +3,7 @@
  * lifetime. What the requests do is in `transactions.ts`.
  */
 import { networkInterfaces } from 'node:os';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { OwnedPorts } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
@@ -96,6 +96,8 @@ export class ControlServer {
   /** Gives the endpoint that it listens on. */
   async start(): Promise<Endpoint> {
     const { listen, log } = this.options;
+    // What the library would print itself comes back as errors here, and goes to the log.
+    setLogVerbosity(logVerbosity.NONE);
     this.server = new Server({
       'grpc.max_receive_message_length': this.limits.messageBytes,
       'grpc.max_send_message_length': this.limits.messageBytes,

@@ -174,7 +174,7 @@ export class Control implements MidcomBackend {
     }
     log.debug({ id, kind: event.kind, state, reason, from: event.from }, 'flow');
     for (const listener of this.eventListeners) listener(event);
-    for (const watcher of this.watchers) watcher(record);
+    if (event.kind === 'state') for (const watcher of this.watchers) watcher(record);
   }
 
   private async expire(): Promise<void> {

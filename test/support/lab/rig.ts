@@ -103,6 +103,10 @@ export class Rig {
     return { switch: gateway, shell, core, workload };
   }
 
+  get folder(): string {
+    return this.#folder.path;
+  }
+
   namespace(host: LabHost | typeof WIRE): string {
     return namespaceOf(this.prefix, host);
   }
@@ -118,6 +122,12 @@ export class Rig {
   async suture(host: LabHost | typeof WIRE, args: readonly string[]): Promise<CliResult> {
     const [program = '', ...rest] = inNamespace(this.namespace(host), [process.execPath, CLI, ...args]);
     return run(program, rest, { timeoutMs: 60_000, okCodes: [0, 1, 2, 3], env: this.#env() });
+  }
+
+  /** The same outside of every host, where `suture lab` and `suture demo` belong. */
+  async sutureOutside(args: readonly string[]): Promise<CliResult> {
+    const options = { timeoutMs: 60_000, okCodes: [0, 1, 2, 3], env: this.#env() };
+    return run(process.execPath, [CLI, ...args], options);
   }
 
   startClient(name: string, args: object, options: ClientOptions = {}): Client {

@@ -317,7 +317,8 @@ export class TcpEnd implements Wakeable, SenderOutput {
     this.receiver.scale = this.#scaled ? config.windowScale : 0;
     if (this.timestamps) this.receiver.tsRecent = syn.tsval;
     const peerMss = syn.hasOption(OptionBit.Mss) ? syn.mss : 536;
-    this.sender.start(Math.min(config.mss, peerMss) - (this.timestamps ? 12 : 0));
+    if (peerMss < 536) this.around.fault('options', `the MSS became ${peerMss}`);
+    this.sender.start(Math.min(config.mss, Math.max(536, peerMss)) - (this.timestamps ? 12 : 0));
     this.sender.sack = this.sack;
     this.sender.wnd = syn.window;
     this.sender.wl1 = 0;

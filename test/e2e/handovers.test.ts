@@ -1,0 +1,79 @@
+/**
+ * 200 handovers, each at a random moment of a transfer that keeps both directions busy, with the same transfers
+ * uncut before and after them: what the network and the machine do by themselves is told apart that way.
+ */
+import { randomInt } from 'node:crypto';
+import t from 'tap';
+import { addressOf, HTTP_PORT, route } from '../../src/lab/stage.js';
+import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
+import type { TransferResult } from '../support/lab/results.js';
+import { Rig } from '../support/lab/rig.js';
+
+const HANDOVERS = 200;
+const UNCUT = 10;
+const BYTES = 16_000_000;
+const FIRST_PORT = 9000;
+const UNCUT_PORT = 8999;
+/** Between two transfers, so that what is sent again counts for the right one. */
+const GAP_MS = 60;
+
+interface Measured {
+  readonly result: TransferResult;
+  readonly retransmissions: number;
+}
+
+async function transfers(rig: Rig, ports: readonly number[]): Promise<Measured[]> {
+  const measured: Promise<Measured>[] = [];
+  let before = rig.retransmissions();
+  const args = { host: addressOf('a', 4), ports, mode: 'both', bytes: BYTES, seed: randomInt(1, 1e6) };
+  const onResult = (result: unknown): void => {
+    const [start, end] = [before, rig.retransmissions()];
+    before = end;
+    const entry = Promise.all([start, end]).then(([from, to]) => ({
+      result: result as TransferResult,
+      retransmissions: to - from,
+    }));
+    measured.push(entry);
+  };
+  await rig.client('transfer', { ...args, repeat: ports.length, gapMs: GAP_MS }, { onResult });
+  return Promise.all(measured);
+}
+
+function summary(what: string, measured: readonly Measured[]): string {
+  const retransmissions = measured.map((one) => one.retransmissions);
+  const nearPauses = measured.map(({ result }) => result.pauseMs);
+  const farPauses = measured.map(({ result }) => result.farPauseMs);
+  return (
+    `${what}: segments sent again ${spread(retransmissions, 0)}; ` +
+    `longest pause, ms: at E ${spread(nearPauses)}; at B ${spread(farPauses)}`
+  );
+}
+
+t.test(`${HANDOVERS} handovers at random moments, both directions busy`, async (t) => {
+  const rig = await Rig.up(t);
+  const ports = Array.from({ length: HANDOVERS }, (_, i) => FIRST_PORT + i);
+  // Bytes of both directions together; in the first half, so that the transfer outlasts the handover.
+  const cuts = ports.map(() => randomInt(1, BYTES));
+  const routes = ports.map((port, i) => route(port, HTTP_PORT, { after: { bytes: cuts[i] ?? 1 } }));
+  await rig.startPath({ routes: [...routes, route(UNCUT_PORT, HTTP_PORT, 'never')] });
+
+  const uncutPorts = new Array<number>(UNCUT).fill(UNCUT_PORT);
+  const uncut = await transfers(rig, uncutPorts);
+  const cut = await transfers(rig, ports);
+  uncut.push(...(await transfers(rig, uncutPorts)));
+
+  t.equal(cut.length, HANDOVERS);
+  const drains: number[] = [];
+  for (const [i, { result }] of cut.entries()) {
+    await t.test(`cut after ${cuts[i]} bytes`, async (t) => {
+      checkTransfer(t, result, BYTES);
+      const { history } = await checkClosed(t, rig, result);
+      const at = (state: string) => Date.parse(history.find((entry) => entry.state === state)?.at ?? '');
+      drains.push(at('stitched') - at('clamping'));
+    });
+  }
+  for (const { result } of uncut) checkTransfer(t, result, BYTES);
+  t.comment(summary(`${cut.length} transfers with a handover`, cut));
+  t.comment(summary(`${uncut.length} transfers without`, uncut));
+  t.comment(`from the clamp until stitched, ms: ${spread(drains, 0)}`);
+});
