@@ -233,19 +233,9 @@ t.test(
     const { rig, shell, core } = await scene(t);
     const bystander = rig.agent();
     await bystander.open('a2', 'shell');
-    let release = (): void => undefined;
-    rig.backend.gates.set(
-      'pair',
-      new Promise((resolve) => {
-        release = resolve;
-      }),
-    );
     const order: string[] = [];
     shell.stream.on('data', ({ message }) => order.push(message?.$case ?? ''));
-    const pairing = shell.ask(pairRequest(OUTER, INNER));
-    // The id is not known here yet, but the next one of the same switch is what it will be.
-    release();
-    const { id } = flowOf(await pairing);
+    const { id } = flowOf(await shell.ask(pairRequest(OUTER, INNER)));
     rig.backend.move(id, 'relayed');
     rig.backend.emit({ kind: 'fin', from: 'peer', flow: { ...(rig.backend.flows.get(id) ?? never()) } });
     rig.backend.move(id, 'closed', 'fin');

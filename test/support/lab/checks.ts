@@ -29,7 +29,7 @@ export async function checkClosed(
   reason = 'fin',
 ): Promise<FlowDetail> {
   const flow = await rig.closed(local);
-  t.ok(flow.stitchedAt, 'it was stitched');
+  t.ok(flow.stitchedAt, 'it was stitched', { history: flow.history });
   t.equal(flow.reason, reason, 'reason');
   t.strictSame({ up: flow.up.bytes, down: flow.down.bytes }, { up: written, down: read }, 'stream bytes');
   t.strictSame(flow.toShellStitched, { packets: 0, bytes: 0 }, 'nothing to the shell once stitched');

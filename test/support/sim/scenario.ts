@@ -47,16 +47,16 @@ function endConfigs(random: Random, jumbo: boolean): Pick<Scenario, 'peer' | 'ou
   const timestamps = random.chance(0.8);
   const sack = random.chance(0.85);
   const shellTick = random.chance(0.9) ? 1 : random.pick([4, 10]);
-  const mostly = (value: boolean): boolean => (random.chance(0.93) ? value : !value);
+  const mostly = (value: boolean): boolean => (random.chance(0.97) ? value : !value);
   const make = (name: string, far: boolean): TcpConfig => {
     const mss = jumbo ? random.pick([1460, 8960, 8960]) : random.pick([536, 1220, 1400, 1460, 1460, 1460]);
     return {
       name,
       mss,
       windowScale: random.chance(0.1) ? -1 : random.chance(0.05) ? 14 : random.int(0, 10),
-      sack: far ? mostly(sack) : !random.chance(0.03),
+      sack: far ? mostly(sack) : !random.chance(0.02),
       dsack: random.chance(0.5),
-      timestamps: far ? mostly(timestamps) : !random.chance(0.03),
+      timestamps: far ? mostly(timestamps) : !random.chance(0.02),
       timestampOffset: random.chance(0.15) ? FULL_TURN - random.int(1, 3000) : random.int(0, FULL_TURN - 1),
       timestampTick: !far ? shellTick : random.chance(0.85) ? 1 : random.pick([4, 10]),
       initialSequence: random.chance(0.3)
@@ -98,7 +98,7 @@ function legs(random: Random): Pick<Scenario, 'toSwitch' | 'fromSwitch'> {
 }
 
 function appScripts(random: Random): Pick<Scenario, 'peerApp' | 'coreApp'> {
-  const size = (): number => random.logInt(100, 120_000);
+  const size = (): number => random.logInt(1000, 500_000);
   const base = (total: number, endsSecond: boolean): AppScript => {
     const slowReader = random.chance(0.25);
     const pacing = random.chance(0.35);
@@ -118,7 +118,7 @@ function appScripts(random: Random): Pick<Scenario, 'peerApp' | 'coreApp'> {
     };
   };
   const pattern = random.pick(['up', 'down', 'both', 'both', 'turns', 'turns', 'idle', 'half-close']);
-  const peerFirst = random.chance(0.6);
+  const peerFirst = random.chance(pattern === 'up' ? 0.85 : pattern === 'down' ? 0.15 : 0.6);
   const simultaneous = random.chance(0.15);
   const peerSecond = !peerFirst && !simultaneous;
   const coreSecond = peerFirst && !simultaneous;
@@ -155,7 +155,7 @@ function turns(
   { peerApp, coreApp }: Pick<Scenario, 'peerApp' | 'coreApp'>,
   first: boolean,
 ): Pick<Scenario, 'peerApp' | 'coreApp'> {
-  const rounds = random.logInt(2, 30);
+  const rounds = random.logInt(3, 100);
   const up = random.logInt(1, 3000);
   const down = random.logInt(1, 3000);
   return {
@@ -180,9 +180,9 @@ function shellScript(random: Random, peer: AppScript, core: AppScript): ShellScr
     },
     buffer: random.logInt(1000, 200_000),
     laziness: random.log(0.01, 5),
-    stitch: !random.chance(0.03),
-    stitchDelay: random.chance(0.3) ? 0 : random.log(0.1, 150),
-    stitchBytes: random.chance(0.5) ? 0 : Math.floor((peer.total + core.total) * 0.8 * random.next()),
+    stitch: !random.chance(0.02),
+    stitchDelay: random.chance(0.4) ? 0 : random.log(0.1, 60),
+    stitchBytes: random.chance(0.5) ? 0 : Math.floor((peer.total + core.total) * 0.6 * random.next()),
     controlDelay: random.log(0.02, 5),
     death: dies ? random.pick(['reset', 'exit', 'vanish']) : 'none',
     deathDelay: random.log(0.01, 10),

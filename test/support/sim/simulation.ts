@@ -157,6 +157,7 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
   onState(state: SeenState): void {
     this.#states.push({ state, at: this.events.now });
     this.trace.note(`state ${state}`);
+    if (state === 'broken') this.trace.note(this.#describeEnds());
     if (state === 'cutting') {
       this.shell?.onCut();
       if (this.scenario.shell.death === 'vanish') this.#goDark();
@@ -239,6 +240,8 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
 
   #retreatAllowed(shellEnd: TcpEnd): number {
     const { clampedAt, cutAt, drainSeen } = this.invariants;
+    // A reordered old bare ack, lifted by the rule against the ack deadlock, passes for the newest.
+    if (this.scenario.toSwitch.some(({ reorder }) => reorder > 0)) return Number.POSITIVE_INFINITY;
     if (!drainSeen || cutAt - clampedAt >= CLAMP_DEADLINE - 1) return Number.POSITIVE_INFINITY;
     return RETREAT_SLACK + 2 * 2 ** shellEnd.receiver.scale;
   }

@@ -1,0 +1,140 @@
+/**
+ * Engines with one fault each, to show that the simulation would see it. Each wraps the real engine and
+ * changes what leaves it, or what it is told.
+ */
+import { FlowEngine } from '../../../src/flow/engine.js';
+import { OptionBit, TcpFlag, TcpSegment } from '../../../src/wire/segment.js';
+import { seqAdd } from '../../../src/wire/seq.js';
+import type { Tuple } from '../../../src/wire/tuple.js';
+import { FLOW_ID, type SimEmission, type SimEngine } from './switch-node.js';
+
+type Emission = { -readonly [K in keyof SimEmission]: SimEmission[K] };
+
+/** What a fault sees of one call: the packet received (none in a tick), and what is about to leave. */
+interface Call {
+  readonly engine: FlowEngine;
+  readonly tuple: Tuple | undefined;
+  readonly received: TcpSegment;
+}
+
+/** Changes one emission. */
+type Spoil = (emission: Emission, call: Call) => void;
+
+class FaultyEngine implements SimEngine {
+  readonly #engine = new FlowEngine();
+  readonly #received = new TcpSegment();
+  constructor(readonly spoil: Spoil) {}
+
+  get outbox(): SimEngine['outbox'] {
+    return this.#engine.outbox;
+  }
+  get busy(): boolean {
+    return this.#engine.busy;
+  }
+  own(...args: Parameters<SimEngine['own']>): void {
+    this.#engine.own(...args);
+  }
+  pair(...args: Parameters<SimEngine['pair']>): void {
+    this.#engine.pair(...args);
+  }
+  enable(...args: Parameters<SimEngine['enable']>): void {
+    this.#engine.enable(...args);
+  }
+  close(id: string, now: number): void {
+    this.#engine.close(id, now);
+  }
+  flow(id: string): ReturnType<SimEngine['flow']> {
+    return this.#engine.flow(id);
+  }
+  tick(now: number): void {
+    this.#engine.tick(now);
+    this.#received.clear();
+    this.#spoilAll(undefined);
+  }
+  receive(tuple: Tuple, segment: TcpSegment, now: number): number {
+    this.#received.copyFrom(segment);
+    const verdict = this.#engine.receive(tuple, segment, now);
+    this.#spoilAll(tuple);
+    return verdict;
+  }
+
+  #spoilAll(tuple: Tuple | undefined): void {
+    const call = { engine: this.#engine, tuple, received: this.#received };
+    const { outbox } = this.#engine;
+    for (let i = 0; i < outbox.count; i++) this.spoil(outbox.at(i), call);
+  }
+}
+
+/** The emission leaves on another connection than the packet came in on, so it was translated. */
+function translated(emission: Emission, { tuple }: Call): boolean {
+  return tuple !== undefined && !emission.made && !emission.tuple.equals(tuple);
+}
+
+function stateOf({ engine }: Call): string | undefined {
+  return engine.flow(FLOW_ID)?.state;
+}
+
+/** The delta of one direction is one too large. */
+const shiftedDelta: Spoil = (emission, call) => {
+  const flow = call.engine.flow(FLOW_ID);
+  if (!flow || !translated(emission, call) || !emission.tuple.equals(flow.inner.toFar)) return;
+  emission.segment.seq = seqAdd(emission.segment.seq, 1);
+};
+
+/** The shell's packets pass a drain as they are, with the shell's own idea of acknowledgment and window. */
+const unedited: Spoil = (emission, call) => {
+  if (stateOf(call) !== 'cutting' || emission.made || !call.tuple || !emission.tuple.equals(call.tuple)) return;
+  const { segment } = emission;
+  segment.ack = call.received.ack;
+  segment.window = call.received.window;
+};
+
+/** A retransmission from below the cut goes straight to the far end. */
+const belowCut: Spoil = (emission, call) => {
+  const flow = call.engine.flow(FLOW_ID);
+  if (!flow || flow.state !== 'cutting' || emission.segment.payloadLength === 0) return;
+  for (const x of [flow.outer, flow.inner]) {
+    if (!emission.tuple.equals(x.toShell)) continue;
+    emission.tuple = x.other.toFar;
+    emission.segment.seq = seqAdd(emission.segment.seq, x.delta);
+    emission.segment.ack = seqAdd(emission.segment.ack, -x.other.delta);
+  }
+};
+
+/** While draining, an end hears only what the far end has acknowledged, shifted by a wrong base. */
+const uncombinedAck: Spoil = (emission, call) => {
+  const flow = call.engine.flow(FLOW_ID);
+  if (!flow || flow.state !== 'cutting' || !emission.segment.has(TcpFlag.Ack)) return;
+  for (const x of [flow.outer, flow.inner]) {
+    if (emission.tuple.equals(x.toFar)) emission.segment.ack = x.far.max;
+  }
+};
+
+/** Timestamps are passed on as they came. */
+const foreignTimestamps: Spoil = (emission, call) => {
+  if (!translated(emission, call) || !emission.segment.hasOption(OptionBit.Timestamps)) return;
+  emission.segment.tsval = call.received.tsval;
+  emission.segment.tsecr = call.received.tsecr;
+};
+
+/** The far end's window is passed on without regard to scale. */
+const unscaledWindow: Spoil = (emission, call) => {
+  if (translated(emission, call)) emission.segment.window = call.received.window;
+};
+
+/** SACK edges stay as they came. */
+const foreignSack: Spoil = (emission, call) => {
+  if (!translated(emission, call)) return;
+  emission.segment.sackLeft.set(call.received.sackLeft);
+  emission.segment.sackRight.set(call.received.sackRight);
+};
+
+export const FAULTS: Readonly<Record<string, () => SimEngine>> = {
+  'a delta that is off by one': () => new FaultyEngine(shiftedDelta),
+  'packets of the shell that are not edited while draining': () => new FaultyEngine(unedited),
+  'a segment from below the cut that goes directly': () => new FaultyEngine(belowCut),
+  'acknowledgments of what nobody took': () => new FaultyEngine(uncombinedAck),
+  'timestamps that are not translated': () => new FaultyEngine(foreignTimestamps),
+  'windows that are not rescaled': () => new FaultyEngine(unscaledWindow),
+  'SACK edges that are not translated': () => new FaultyEngine(foreignSack),
+};
