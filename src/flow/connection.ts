@@ -58,6 +58,7 @@ export class Connection {
   resetBy: 'far' | 'shell' | undefined;
 
   private toldAny = false;
+  private wasEstablished = false;
   /** Highest ack that X was given. */
   toldAck: SeqNum = seqNum(0);
   /** Right edge that X was last given, and the highest one ever. */
@@ -97,17 +98,17 @@ export class Connection {
     this.lastPacketAt = now;
   }
 
-  /** Each side's SYN was acknowledged by the other. */
+  /** Each side's SYN was acknowledged by the other. Once true it stays so: the numbers wrap. */
   get established(): boolean {
     const { far, shell } = this;
-    return (
+    this.wasEstablished ||=
       far.synSeen &&
       shell.synSeen &&
       far.ackSeen &&
       shell.ackSeen &&
       seqAfter(far.ack, shell.isn) &&
-      seqAfter(shell.ack, far.isn)
-    );
+      seqAfter(shell.ack, far.isn);
+    return this.wasEstablished;
   }
 
   /** Both FINs were acknowledged, or a reset ended it. */

@@ -611,7 +611,9 @@ export class FlowEngine {
       const quiet = now - x.lastPacketAt;
       if (x.flow === undefined) {
         if (quiet >= (x.established ? idle : halfOpen)) this.dropUnpaired(x);
-      } else if (quiet >= idle && now - x.other.lastPacketAt >= idle) {
+      } else {
+        const limit = x.flow.state === 'watched' ? halfOpen : idle;
+        if (quiet < limit || now - x.other.lastPacketAt < limit) continue;
         this.end(x.flow, 'idle', 'idle', now);
         this.forget(x.flow);
       }

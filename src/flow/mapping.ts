@@ -10,6 +10,7 @@ import type { StitchOffsets } from './endpoints.js';
 import type { Outbox } from './outbox.js';
 
 const MAX_WINDOW_FIELD = 0xffff;
+const RECENT = 2 ** 30;
 
 /** Fixes the deltas of both connections from their initial sequence numbers and the shell's offsets. */
 export function setDeltas(outer: Connection, inner: Connection, offsets: StitchOffsets): void {
@@ -19,7 +20,16 @@ export function setDeltas(outer: Connection, inner: Connection, offsets: StitchO
 
 function setDelta(x: Connection, y: Connection, consumed: number, injected: number): void {
   x.delta = (seqDiff(y.shell.isn, x.far.isn) + injected - consumed) | 0;
-  x.transparentFrom = seqAdd(x.far.isn, 1 + consumed);
+  const shared = x.far.bytes - consumed;
+  x.transparentFrom = seqAdd(x.far.max, -Math.min(shared, RECENT));
+}
+
+/**
+ * A window holds at most 2³⁰ bytes (RFC 7323 section 2.2), so no packet is older than that. The mark is drawn
+ * along behind the acknowledged end: numbers compare only within 2³¹ of each other.
+ */
+export function keepMarkRecent(x: Connection): void {
+  if (seqDiff(x.toldAck, x.transparentFrom) > 1.5 * RECENT) x.transparentFrom = seqAdd(x.toldAck, -RECENT);
 }
 
 /**
@@ -27,8 +37,8 @@ function setDelta(x: Connection, y: Connection, consumed: number, injected: numb
  * sent, or more relayed to Y than X had sent.
  */
 export function offsetsPossible(x: Connection, y: Connection, consumed: number, injected: number): boolean {
-  const fromFar = seqDiff(x.far.max, x.far.isn) - 1;
-  const fromShell = seqDiff(y.shell.max, y.shell.isn) - 1;
+  const fromFar = x.far.bytes;
+  const fromShell = y.shell.bytes;
   return consumed <= fromFar && injected <= fromShell && fromShell - injected <= fromFar - consumed;
 }
 

@@ -5,7 +5,16 @@
 import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { seqAdd, seqDiff } from '../wire/seq.js';
 import type { Connection } from './connection.js';
-import { convertWindow, emitBareAck, farAck, farEdge, liftBareAck, shiftSack, trimHead } from './mapping.js';
+import {
+  convertWindow,
+  emitBareAck,
+  farAck,
+  farEdge,
+  keepMarkRecent,
+  liftBareAck,
+  shiftSack,
+  trimHead,
+} from './mapping.js';
 import type { Outbox } from './outbox.js';
 
 /** A segment from X once the flow is stitched; already tracked. */
@@ -15,6 +24,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     emitBareAck(x, farAck(x), farEdge(x), out);
     return;
   }
+  keepMarkRecent(x);
   let start = 0;
   const before = seqDiff(x.transparentFrom, segment.seq);
   if (before > 0 && segment.payloadLength > 1) {

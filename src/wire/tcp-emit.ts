@@ -73,8 +73,9 @@ function writeOptions(out: Uint8Array, start: number, segment: TcpSegment): numb
     at += 12;
   }
   if (segment.hasOption(OptionBit.Sack)) {
+    // At least one fits, whatever the options before it.
     const room = (start + TCP_MAX_OPTIONS - at - 4) / OPTION.sackBlock;
-    const count = Math.min(segment.sackCount, Math.max(0, Math.floor(room)));
+    const count = Math.min(segment.sackCount, Math.floor(room));
     if (count > 0) {
       const length = OPTION.value + OPTION.sackBlock * count;
       writeI32(out, at, TWO_NOPS | (OptionKind.Sack << 8) | length);

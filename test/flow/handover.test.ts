@@ -235,3 +235,43 @@ t.test('half-open connections are bounded in number and time', async (t) => {
   driver.tick(11_000);
   t.equal(driver.engine.connections, 0);
 });
+
+/** Sends `total` bytes from E by way of the shell, in giant segments. */
+function relayMuch(driver: Driver, total: number): void {
+  const step = 2 ** 28;
+  for (let at = 0; at < total; at += step) {
+    driver.send('E', { seq: at, ack: 0, len: step, ...ts });
+    driver.send('A>E', { seq: 0, ack: at + step, ...ts });
+    driver.send('A>B', { seq: at, ack: 0, len: step, ...ts });
+    driver.send('B', { seq: 0, ack: at + step, ...ts });
+  }
+}
+
+t.test('more than 4 GiB, before the cut and after it', async (t) => {
+  const total = 5 * 2 ** 30;
+  const driver = new Driver().open();
+  relayMuch(driver, total);
+  driver.enable();
+  t.equal(driver.state, 'stitched');
+  const wrapped = total - 2 ** 32;
+  t.equal(driver.send('E', { seq: total, ack: 0, len: 10, ...ts }), `B ${wrapped}+10 ack 0`);
+  t.equal(driver.send('E', { seq: total - 5, ack: 0, len: 5, ...ts }), `B ${wrapped - 5}+5 ack 0`);
+
+  const direct = new Driver().open().enable();
+  const step = 2 ** 28;
+  for (let at = 0; at < total; at += step) {
+    const text = direct.send('E', { seq: at, ack: 0, len: step, ...ts });
+    t.match(text, /^B -?\d+\+268435456 ack 0$/, `${at}`);
+    direct.send('B', { seq: 0, ack: at + step, ...ts });
+  }
+  t.equal(direct.engine.flow('f')?.outer.far.bytes, total);
+  direct.send('E', { seq: total + 7, flags: TcpFlag.Rst });
+  t.equal(direct.state, 'stitched', 'a reset still has to be exact');
+});
+
+t.test('a pair whose inner connection never comes is given up', async (t) => {
+  const driver = new Driver({ engine: { halfOpen: 1000 } }).openOuter();
+  driver.tick(11_000);
+  t.equal(driver.state, 'gone');
+  t.equal(driver.events.at(-1), 'closed');
+});

@@ -62,6 +62,16 @@ t.test('of four SACK blocks beside timestamps three are sent', async (t) => {
   t.equal(segmentOf(frame).sackCount, 3);
 });
 
+t.test('beside the options of a SYN there is room for one', async (t) => {
+  const { Mss, WindowScale, SackPermitted, Timestamps } = OptionBit;
+  const frame = frameOf(tcpPacket(tuple4, sack(4, Mss | WindowScale | SackPermitted | Timestamps)));
+  t.equal(segmentOf(frame).sackCount, 1);
+});
+
+t.test('SACK without a block is not written', async (t) => {
+  t.equal(tcpPacket(tuple4, sack(0)).length, 40);
+});
+
 t.test('IPv4: an atomic datagram', async (t) => {
   const packet = tcpPacket(tuple4, segmentWith({}));
   t.strictSame([...packet.subarray(4, 8)], [0, 0, 0x40, 0]);

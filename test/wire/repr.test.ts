@@ -150,6 +150,11 @@ t.test('TCP', async (t) => {
     mss: 1,
   });
   t.strictSame(known(parseTcp(emitTcp(everything, 1, 2))).segment, everything);
+  t.equal(
+    Buffer.from(emitTcp(everything, 1, 2).subarray(20)).toString('hex'),
+    '02040001' + '01012202' + '1e040000' + '1d040000' + 'fd040000',
+    'options without a body are as short as their RFCs allow',
+  );
   const md5 = segmentWith({ options: OptionBit.Md5 });
   t.strictSame(known(parseTcp(emitTcp(md5, 1, 2))).segment, md5);
   t.throws(() => emitTcp(segmentWith({ options: OptionBit.Md5 | 0x1ff }), 1, 2), RangeError);

@@ -9,6 +9,7 @@ import { Segmenter } from '../../src/wire/segmenter.js';
 import { seqAdd, seqNum } from '../../src/wire/seq.js';
 import type { Tuple } from '../../src/wire/tuple.js';
 import { IpProto } from '../../src/wire/types.js';
+import { vector } from '../vectors/load.js';
 import {
   faults,
   frameOf,
@@ -190,6 +191,25 @@ for (const [family, tuple, other, foreign, l3Length] of FAMILIES) {
     t.strictSame(cut(frame, segmentOf(frame), other, 0, 100, 1460).map(flagsOf), [Ack | Fin | Psh | Cwr]);
   });
 }
+
+t.test('a frame in the midst of a buffer, with VLAN tags', async (t) => {
+  for (const [name, other] of [
+    ['vlan-ipv4', other4],
+    ['qinq-ipv6', other6],
+  ] as const) {
+    const bytes = vector(name);
+    const store = new Uint8Array(bytes.length + 100).fill(0xcc);
+    store.set(bytes, 51);
+    const before = store.slice();
+    const frame = frameOf(new Uint8Array(0));
+    frame.parse(store, 51 + bytes.length, 51);
+    const packets = cut(frame, segmentOf(frame), other, 3, 8, 1460);
+    t.strictSame(packets.map(faults), [[]], name);
+    t.equal(Buffer.from(packets[0].slice(-5)).toString(), ' 300\n');
+    t.ok(tupleFrom(frameOf(packets[0]), other).equals(other));
+    t.strictSame(store, before);
+  }
+});
 
 t.test('IPv4: a right header checksum stays right, a wrong one wrong', async (t) => {
   const packet = tcpPacket(tuple4, segmentWith({}), pattern(1000));

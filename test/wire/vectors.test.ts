@@ -179,6 +179,7 @@ for (const [name, expected] of Object.entries(EXPECTED)) {
     store.set(whole, 20);
     t.equal(frame.parse(store, 20 + whole.length, 20), expected.kind);
     t.equal(frame.l4, expected.at[1] + 20);
+    t.equal(frame.vlanTags, expected.tags ?? 0);
     // ARP and the jumbogram are known for what they are before their own end.
     const needed = name === 'arp' ? 14 : name === 'ipv6-jumbogram' ? 54 : expected.at[2];
     for (let length = 0; length < needed; length++) {

@@ -83,7 +83,8 @@ const shiftedDelta: Spoil = (emission, call) => {
 
 /** The shell's packets pass a drain as they are, with the shell's own idea of acknowledgment and window. */
 const unedited: Spoil = (emission, call) => {
-  if (stateOf(call) !== 'cutting' || emission.made || !call.tuple || !emission.tuple.equals(call.tuple)) return;
+  if (stateOf(call) !== 'cutting' || emission.made || !call.tuple || !emission.tuple.equals(call.tuple))
+    return;
   const { segment } = emission;
   segment.ack = call.received.ack;
   segment.window = call.received.window;
@@ -101,8 +102,8 @@ const belowCut: Spoil = (emission, call) => {
   }
 };
 
-/** While draining, an end hears only what the far end has acknowledged, shifted by a wrong base. */
-const uncombinedAck: Spoil = (emission, call) => {
+/** While draining, an end hears that all it sent was taken, whether the shell or the far end has it or not. */
+const hastyAck: Spoil = (emission, call) => {
   const flow = call.engine.flow(FLOW_ID);
   if (!flow || flow.state !== 'cutting' || !emission.segment.has(TcpFlag.Ack)) return;
   for (const x of [flow.outer, flow.inner]) {
@@ -129,12 +130,43 @@ const foreignSack: Spoil = (emission, call) => {
   emission.segment.sackRight.set(call.received.sackRight);
 };
 
-export const FAULTS: Readonly<Record<string, () => SimEngine>> = {
-  'a delta that is off by one': () => new FaultyEngine(shiftedDelta),
-  'packets of the shell that are not edited while draining': () => new FaultyEngine(unedited),
-  'a segment from below the cut that goes directly': () => new FaultyEngine(belowCut),
-  'acknowledgments of what nobody took': () => new FaultyEngine(uncombinedAck),
-  'timestamps that are not translated': () => new FaultyEngine(foreignTimestamps),
-  'windows that are not rescaled': () => new FaultyEngine(unscaledWindow),
-  'SACK edges that are not translated': () => new FaultyEngine(foreignSack),
+/** While draining, what goes directly carries timestamps from before those of the shell. */
+const lateTimestamps: Spoil = (emission, call) => {
+  if (stateOf(call) !== 'cutting' || !translated(emission, call)) return;
+  emission.segment.tsval = (emission.segment.tsval - 5000) >>> 0;
 };
+
+/** Without the rule against the ack deadlock: a bare ack keeps its number. */
+const unliftedAck: Spoil = (emission, call) => {
+  const flow = call.engine.flow(FLOW_ID);
+  const { received } = call;
+  if (!flow || emission.made || received.payloadLength > 0 || received.has(TcpFlag.Fin)) return;
+  for (const x of [flow.outer, flow.inner]) {
+    if (!call.tuple?.equals(x.toShell)) continue;
+    const direct = emission.tuple.equals(x.other.toFar);
+    emission.segment.seq = direct ? seqAdd(received.seq, x.delta) : received.seq;
+  }
+};
+
+export interface Fault {
+  readonly name: string;
+  /** The rules of which at least one must find it. */
+  readonly rules: readonly string[];
+  readonly engine: () => SimEngine;
+}
+
+function fault(name: string, spoil: Spoil, ...rules: string[]): Fault {
+  return { name, rules, engine: () => new FaultyEngine(spoil) };
+}
+
+export const FAULTS: readonly Fault[] = [
+  fault('a delta that is off by one', shiftedDelta, 'content'),
+  fault('packets of the shell that are not edited while draining', unedited, 'window'),
+  fault('a segment from below the cut that goes directly', belowCut, 'below-cut'),
+  fault('acknowledgments of what nobody took', hastyAck, 'ack'),
+  fault('timestamps that are not translated', foreignTimestamps, 'tsecr'),
+  fault('timestamps that fall behind', lateTimestamps, 'paws'),
+  fault('windows that are not rescaled', unscaledWindow, 'window'),
+  fault('SACK edges that are not translated', foreignSack, 'sack'),
+  fault('bare acks that are not lifted', unliftedAck, 'stall', 'reset'),
+];
