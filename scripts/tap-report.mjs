@@ -37,9 +37,11 @@ export class TapReport {
     for (const line of lines) this.#line(line);
   }
 
+  /** The end of one run of tap; what is still open then was cut off. */
   end() {
     if (this.#rest !== '') this.#line(this.#rest);
     this.#rest = '';
+    this.#cutOff(0);
   }
 
   /** `N passed, N failed`. */
@@ -52,6 +54,7 @@ export class TapReport {
     const subtest = SUBTEST.exec(line);
     if (subtest) {
       const depth = subtest[1].length / INDENT;
+      this.#cutOff(depth);
       const parent = this.#open.at(-1);
       if (parent) parent.holdsTests = true;
       this.#open.push(opened(depth, subtest[2]));
@@ -81,6 +84,19 @@ export class TapReport {
     if (ok) alone.passed = 1;
     else this.#fail(alone);
     this.#add(alone);
+  }
+
+  /** Tests at this depth or deeper that never got a result have failed. */
+  #cutOff(depth) {
+    while ((this.#open.at(-1)?.depth ?? -1) >= depth) {
+      const own = this.#open.pop();
+      if (own.depth === 0) {
+        this.#fileEnd(own, false);
+      } else {
+        if (own.failed === 0) this.#fail(own);
+        this.#add(own);
+      }
+    }
   }
 
   #fail(counts) {

@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { passOn } from './pass-on.mjs';
+import { passOn, stopSignal } from './pass-on.mjs';
 import { root, setup } from './setup.mjs';
 import { TapReport } from './tap-report.mjs';
 
@@ -19,10 +19,16 @@ function testFiles() {
 }
 
 async function tap(files, jobs, report) {
-  if (files.length === 0) return 0;
+  if (files.length === 0 || stopSignal) return 0;
   const args = [join(root, 'node_modules/.bin/tap'), 'run', '--reporter=tap', `--jobs=${jobs}`, ...files];
   const env = { ...process.env, NO_COLOR: '1' };
-  return passOn(process.execPath, args, { cwd: root, env, onOutput: (text) => report.push(text) });
+  const code = await passOn(process.execPath, args, {
+    cwd: root,
+    env,
+    onOutput: (text) => report.push(text),
+  });
+  report.end();
+  return code;
 }
 
 async function main(given) {
@@ -37,7 +43,6 @@ async function main(given) {
   const unit = files.filter((file) => !endToEnd.includes(file));
   const report = new TapReport((text) => process.stdout.write(text));
   const codes = [await tap(unit, 2, report), await tap(endToEnd, 1, report)];
-  report.end();
   const failedRun = codes.find((code) => code !== 0);
   // A run that tap itself calls failed is never reported as passed, whatever was read from its output.
   if (failedRun !== undefined && report.failed === 0) report.failed = 1;
@@ -48,7 +53,8 @@ async function main(given) {
     process.stdout.write(`\nfailed:\n${report.failures.map((line) => `  ${line}\n`).join('')}`);
   }
   process.stdout.write(`\n${report.sums}\n`);
-  return failedRun ?? (report.failed > 0 || report.passed === 0 ? 1 : 0);
+  if (stopSignal) process.stderr.write(`test: stopped by ${stopSignal}\n`);
+  return failedRun ?? (stopSignal || report.failed > 0 || report.passed === 0 ? 1 : 0);
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -7,12 +7,12 @@ import { writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AdminClient } from '../cli/admin-client.js';
 import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { type LabHost, legOf, namespaceOf, type WIRE } from './layout.js';
 import { Program, type ProgramOptions } from './program.js';
+import { SwitchAdmin } from './switch-admin.js';
 
 /** The package's folder, two levels above both src/lab and dist/lab. */
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -70,14 +70,14 @@ export interface StageOptions {
 
 export class Stage {
   readonly adminSocket: string;
-  readonly admin: AdminClient;
+  readonly admin: SwitchAdmin;
   readonly #options: StageOptions;
   readonly #programs: Program[] = [];
 
   constructor(options: StageOptions) {
     this.#options = options;
     this.adminSocket = options.adminSocket ?? join(options.folder, 'switch.sock');
-    this.admin = new AdminClient(this.adminSocket);
+    this.admin = new SwitchAdmin(this.adminSocket);
   }
 
   start(

@@ -13,7 +13,7 @@ import {
 } from './convert.js';
 import { Flow } from './gen/suture/v1/common.js';
 import type { ChangeLifetime, List, Reserve, StandingReservation } from './gen/suture/v1/transactions.js';
-import type { MidcomLimits } from './service.js';
+import { DEFAULT_LIMITS, type MidcomLimits } from './service.js';
 import type { Request, Result } from './session.js';
 import type { Transactions } from './transactions.js';
 
@@ -100,7 +100,8 @@ export class Requests {
   /** As many as one message may hold, and one at least. */
   private fitting(flows: readonly FlowSnapshot[]): Flow[] {
     const messages: Flow[] = [];
-    let left = this.limits.messageBytes - LIST_OVERHEAD;
+    // Agents take the protocol's size, whatever this switch would take itself.
+    let left = Math.min(this.limits.messageBytes, DEFAULT_LIMITS.messageBytes) - LIST_OVERHEAD;
     for (const flow of flows) {
       const message = flowMessage(flow);
       left -= Flow.encode(message).finish().length + FLOW_OVERHEAD;

@@ -63,7 +63,8 @@ export class Session implements SessionHandle {
   constructor(private readonly options: SessionOptions) {
     const { stream, clock } = options;
     this.stream = stream;
-    this.peer = stream.getPeer();
+    // A socket that takes both families names an IPv4 peer by its mapped address (RFC 4291 section 2.5.5.2).
+    this.peer = stream.getPeer().replace(/^::ffff:(?=\d+\.)/, '');
     this.since = clock.wall();
     this.early = new TokenBucket(REQUESTS_BEFORE_OPEN, REQUESTS_BEFORE_OPEN, clock.monotonic());
     stream.on('data', (message) => void this.take(message));

@@ -13,7 +13,7 @@ import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
 import { Control } from './control.js';
-import { DiscoveryService } from './discovery.js';
+import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
 
 export interface ControlPartOptions {
@@ -36,6 +36,7 @@ export class ControlPart {
       auth: config.auth,
       agents: config.agents,
       backend: control,
+      capabilities: CAPABILITIES,
       clock,
       log,
       limits: {

@@ -14,6 +14,8 @@ import { canonicalAddress } from '../wire/endpoint.js';
 import type { CapturedDatagram } from './discovery-capture.js';
 
 const ANY_ADDRESS = '*';
+/** What this switch can do; the control service tells agents the same. */
+export const CAPABILITIES = ['stitch-ipv4', 'stitch-ipv6', 'teardown-core', 'plaintext'] as const;
 
 export interface DiscoveryServiceOptions {
   readonly config: SwitchConfig;
@@ -35,7 +37,7 @@ export class DiscoveryService implements Startable {
     const { address, port } = config.control.listen;
     this.responder = new Responder({
       name: config.name,
-      capabilities: [],
+      capabilities: CAPABILITIES,
       epoch,
       control: { port, ...(address !== ANY_ADDRESS && { address }) },
       interfaces: config.interfaces,

@@ -3,10 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { bench, dial, freeEndpoint, HOST, listen, PORTS, readAll, setUp, until } from './support.js';
 
-const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
-  all?.some(({ address }) => address === '::1'),
-);
-
 t.test('several routes, each to its own core', async (t) => {
   const [one, coreOne] = await listen((socket) => socket.end('one'));
   const [two, coreTwo] = await listen((socket) => socket.end('two'));

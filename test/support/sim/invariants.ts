@@ -1,7 +1,7 @@
 /**
  * What must hold at every step, whatever the mechanism (design, section 2.1). The checker sees each packet
  * that leaves the switch and knows what each end really sent and received. It learns the cut from outside:
- * it is the highest position that was forwarded to the shell when the state flipped.
+ * it is how far the segments went that had been forwarded to the shell when the state flipped.
  */
 import { TcpFlag } from '../../../src/wire/segment.js';
 import { Host, type Packet, Path } from './packet.js';
@@ -10,9 +10,12 @@ import type { TcpEnd } from './tcp.js';
 
 /** One direction of a flow: X sends, the shell takes it in and passes it on, Y receives. */
 class Direction {
-  /** The highest position that a segment of X's reached which was forwarded to the shell, a bare ack included. */
-  forwarded = 1;
+  /** How far the payload of X's went that was forwarded to the shell, and how far any segment did. */
+  payloadEnd = 1;
+  segmentEnd = 1;
+  /** The cut lies between the two: bytes that the switch never saw may take either way. −1 before the cut. */
   cut = -1;
+  cutAtMost = -1;
   /** The highest right window edge that X was told. */
   toldEdge = 0;
   /** X's position plus this is Y's. */
@@ -83,15 +86,18 @@ export class Invariants {
       if (path === Path.ShellToPeer || path === Path.ShellToCore || segment.has(TcpFlag.Rst)) continue;
       const direction = path === Path.PeerToShell ? this.up : this.down;
       const end = direction.source.ackPosition(segment.seq) + segment.payloadLength;
-      direction.forwarded = Math.max(direction.forwarded, end);
+      direction.segmentEnd = Math.max(direction.segmentEnd, end);
+      if (segment.payloadLength > 0) direction.payloadEnd = Math.max(direction.payloadEnd, end);
     }
     for (const state of states) {
       if (state === 'clamping') this.clampedAt = now;
       if (state !== 'cutting' && state !== 'stitched') continue;
       if (state === 'cutting') this.drainSeen = true;
       this.cutAt = now;
-      this.up.cut = this.up.forwarded;
-      this.down.cut = this.down.forwarded;
+      for (const direction of [this.up, this.down]) {
+        direction.cut = direction.payloadEnd;
+        direction.cutAtMost = direction.segmentEnd;
+      }
       return;
     }
   }
@@ -114,7 +120,7 @@ export class Invariants {
 
   #direct(from: Direction, packet: Packet): void {
     if (from.cut < 0) this.fault('direct', 'payload goes the direct way before the cut');
-    else if (from.start(packet) < from.cut && !from.drained) {
+    else if (from.start(packet) < from.cut && !from.drained && from.sink.state !== 'reset') {
       this.fault('below-cut', `byte ${from.start(packet)} goes directly, the cut is ${from.cut}`);
     }
   }
@@ -147,11 +153,9 @@ export class Invariants {
   #toShell(from: Direction, into: Direction, packet: Packet): void {
     const { segment } = packet;
     if (this.stitched) this.fault('to-shell', 'a packet of a stitched flow goes to the shell');
-    if (from.cut >= 0 && segment.payloadLength > 0 && from.start(packet) + segment.payloadLength > from.cut) {
-      this.fault(
-        'above-cut',
-        `the shell gets byte ${from.start(packet) + segment.payloadLength}, the cut is ${from.cut}`,
-      );
+    const end = from.start(packet) + segment.payloadLength;
+    if (from.cut >= 0 && segment.payloadLength > 0 && end > from.cutAtMost) {
+      this.fault('above-cut', `the shell gets byte ${end}, the cut is ${from.cutAtMost}`);
     }
     if (segment.has(TcpFlag.Rst) || !segment.has(TcpFlag.Ack)) return;
     // What the shell may forget: no more than it sent, and than its receiver has.
