@@ -27,8 +27,10 @@ export class Sender {
   synEcn = false;
   mss = 0;
   windowScale = 0;
-  /** Highest sequence number after a segment that it sent. */
+  /** Highest sequence number after a segment that it sent; a bare ack tells of data that got lost on its way. */
   max: SeqNum = seqNum(0);
+  /** The same of segments with data: what was seen to pass. */
+  dataMax: SeqNum = seqNum(0);
   /** Highest acknowledgment that it sent. */
   ack: SeqNum = seqNum(0);
   ackSeen = false;
@@ -131,6 +133,7 @@ export class Connection {
     sender.synSeen = true;
     sender.isn = segment.seq;
     sender.max = segment.end;
+    sender.dataMax = segment.end;
     sender.bytes = segment.payloadLength;
     sender.synOptions = segment.options;
     const answer = segment.has(TcpFlag.Ack);
@@ -199,10 +202,10 @@ function track(sender: Sender, segment: TcpSegment, now: number): void {
   if (segment.has(TcpFlag.Rst)) return;
   if (!segment.has(TcpFlag.Syn) && sender.synSeen) {
     const dataEnd = seqAdd(segment.seq, segment.payloadLength);
-    const fresh = seqDiff(dataEnd, sender.max);
+    const fresh = seqDiff(dataEnd, sender.dataMax);
     if (fresh > 0 && segment.payloadLength > 0) {
       sender.bytes += fresh;
-      sender.max = dataEnd;
+      sender.dataMax = dataEnd;
     }
     if (segment.has(TcpFlag.Fin) && !sender.finSeen) {
       sender.finSeen = true;

@@ -304,8 +304,9 @@ export class FlowEngine {
   }
 
   private align(x: Connection, segment: TcpSegment, fromShell: boolean): boolean {
-    if (x.side === 'inner' && x.flow && fromShell && !segment.has(TcpFlag.Ack))
-      return alignSecond(segment, x.other);
+    const second = x.side === 'inner' && fromShell && !segment.has(TcpFlag.Ack);
+    // Of an outer connection whose handshake wasn't seen there is nothing to align with.
+    if (second && x.other.far.synSeen && x.other.shell.synSeen) return alignSecond(segment, x.other);
     return alignFirst(segment);
   }
 

@@ -21,7 +21,7 @@ export function setDeltas(outer: Connection, inner: Connection, offsets: StitchO
 function setDelta(x: Connection, y: Connection, consumed: number, injected: number): void {
   x.delta = (seqDiff(y.shell.isn, x.far.isn) + injected - consumed) | 0;
   const shared = x.far.bytes - consumed;
-  x.transparentFrom = seqAdd(x.far.max, -Math.min(shared, RECENT));
+  x.transparentFrom = seqAdd(x.far.dataMax, -Math.min(shared, RECENT));
 }
 
 /**
@@ -33,13 +33,11 @@ export function keepMarkRecent(x: Connection): void {
 }
 
 /**
- * False when the offsets contradict what passed: more consumed than X sent, more injected than the shell
- * sent, or more relayed to Y than X had sent.
+ * False when the offsets contradict what passed: more consumed than X sent, or more relayed to Y than X had
+ * sent. What was injected may still be in the shell's kernel, so it has no bound of its own.
  */
 export function offsetsPossible(x: Connection, y: Connection, consumed: number, injected: number): boolean {
-  const fromFar = x.far.bytes;
-  const fromShell = y.shell.bytes;
-  return consumed <= fromFar && injected <= fromShell && fromShell - injected <= fromFar - consumed;
+  return consumed <= x.far.bytes && y.shell.bytes - injected <= x.far.bytes - consumed;
 }
 
 /** Y's acknowledgment of X's bytes, as X counts them. */

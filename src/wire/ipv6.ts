@@ -101,9 +101,9 @@ export function ipv6AddressSum(bytes: Uint8Array, l3: number): number {
   return sumBytes(bytes, l3 + IPV6.source, l3 + IPV6.destination + IPV6_ADDRESS_LENGTH, 0);
 }
 
-/** Sum of the pseudo-header (RFC 8200 section 8.1), whose length field has 32 bits. */
+/** Sum of the pseudo-header (RFC 8200 section 8.1). Its length has 32 bits, which an unfolded sum takes as they are. */
 export function ipv6PseudoSum(bytes: Uint8Array, l3: number, protocol: IpProto, length: number): number {
-  return ipv6AddressSum(bytes, l3) + protocol + (length >>> 16) + (length & 0xffff);
+  return ipv6AddressSum(bytes, l3) + protocol + length;
 }
 
 /** A header with traffic class and flow label 0. Addresses are words `source` … and `destination` … of `words`. */

@@ -189,7 +189,7 @@ export class Driver {
     this.open().holdBytes();
     if (state === 'relayed') return this;
     if (state === 'refused') {
-      this.engine.enable('f', { ...NO_OFFSETS, injectedToCore: 5000 }, this.now);
+      this.engine.enable('f', { ...NO_OFFSETS, consumedFromPeer: 5000 }, this.now);
       return this;
     }
     if (state === 'clamping') {

@@ -22,7 +22,7 @@ const gc = runInNewContext('gc') as () => void;
 
 const PACKETS = 200_000;
 /** So few at a time that the youngest generation does not fill up, and no collection hides anything. */
-const BATCH = 10_000;
+const BATCH = 20_000;
 /** A stray object of the runtime's own is allowed; one number on the heap (16 bytes) for each packet is not. */
 const MOST_BYTES_PER_PACKET = 1;
 

@@ -77,6 +77,10 @@ t.test('IPv4: an atomic datagram', async (t) => {
   t.strictSame([...packet.subarray(4, 8)], [0, 0, 0x40, 0]);
 });
 
+t.test('IPv6: no traffic class, no flow label', async (t) => {
+  t.strictSame([...tcpPacket(tuple6, segmentWith({})).subarray(0, 8)], [0x60, 0, 0, 0, 0, 20, 6, 64]);
+});
+
 t.test('with payload', async (t) => {
   for (const tuple of [tuple4, tuple6]) {
     const payload = pattern(1001);

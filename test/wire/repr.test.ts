@@ -105,6 +105,13 @@ t.test('IPv6', async (t) => {
   const cut = payload.slice();
   cut[5] = 44;
   t.equal(parseIpv6(cut), undefined, 'an extension header that ends behind the packet');
+  const fragment = {
+    ...repr,
+    extensions: [{ header: IpProto.Fragment, body: new Uint8Array(6) }],
+    nextHeader: IpProto.Destination,
+    payload: Uint8Array.of(1, 2, 3),
+  };
+  t.strictSame(parseIpv6(emitIpv6(fragment)), fragment, 'what a fragment carries is not looked into');
   t.throws(() => emitIpv6({ ...repr, destination: '10.0.0.1' }), TypeError);
 });
 

@@ -221,6 +221,19 @@ t.test('fewer SACK blocks: a shorter option and NOPs', async (t) => {
   t.strictSame(keep(4), sack, 'more than there is room for are not written');
 });
 
+t.test('writing over malformed options stops at them', async (t) => {
+  for (const options of [
+    [2, 4, 5, 180, 8, 0, 0, 0],
+    [2, 4, 5, 180, 8, 11, 0, 0],
+    [2, 4, 5, 180, 1, 1, 1, 5],
+  ]) {
+    const bytes = header(options);
+    const segment = new TcpSegment();
+    writeSegment(bytes, 0, segment);
+    t.strictSame([...bytes.subarray(20)], [1, 1, 1, 1, ...options.slice(4)]);
+  }
+});
+
 t.test('an option that the header does not hold is not added', async (t) => {
   const options = [1, 1, 4, 2];
   t.strictSame(
