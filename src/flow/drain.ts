@@ -29,9 +29,9 @@ const TSVAL_LEAD = 2;
 /** In place of a payload's start: only the acknowledgment is sent. */
 const NO_PAYLOAD = -1;
 
-/** Puts the cut where X's bytes towards the shell end now. */
+/** Puts the cut at the end of the highest byte of X's that went to the shell. */
 export function makeCut(x: Connection): void {
-  x.cut = x.far.max;
+  x.cut = x.far.dataMax;
   x.toldShellAck = x.far.ack;
   x.toldShellEdge = x.far.edge;
 }
@@ -67,6 +67,30 @@ export function repeatAck(x: Connection, out: Outbox): void {
   emitBareAck(x, combinedAck(x), farEdge(x), out);
 }
 
+/**
+ * Tells the shell again what X acknowledged. A shell that missed it repeats what X has, or probes; left alone it
+ * would keep that in its buffers, take nothing more from Y for it, and never drain.
+ */
+function repeatAckToShell(x: Connection, out: Outbox): void {
+  const emission = out.add();
+  emission.tuple = x.toShell;
+  emission.payloadStart = 0;
+  emission.payloadEnd = 0;
+  emission.made = true;
+  emission.mss = x.shell.mss;
+  const segment = emission.segment.clear();
+  segment.flags = TcpFlag.Ack;
+  segment.seq = seqMin(x.far.max, x.cut);
+  segment.ack = seqMin(x.far.ack, x.shell.max);
+  segment.window = windowField(x.far.edge, segment.ack, x.far.windowScale);
+  if (x.timestamps) {
+    segment.options = OptionBit.Timestamps;
+    segment.tsval = x.far.tsval;
+    segment.tsecr = x.shell.tsval;
+  }
+  x.noteToldShell(segment);
+}
+
 /** A segment from X while the flow drains; already tracked. */
 export function drainFromFar(x: Connection, segment: TcpSegment, out: Outbox): void {
   if (segment.has(TcpFlag.Syn)) {
@@ -99,6 +123,9 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   const ack = combinedAck(x);
   const edge = farEdge(x);
   const bare = segment.payloadLength === 0;
+  const known = seqDiff(bare ? seqAdd(segment.seq, 1) : segment.end, x.far.ack) <= 0;
+  if (known) repeatAckToShell(x, out);
+  if (known && !bare) return;
   const duplicateOfUse = segment.ack === ack && seqDiff(ack, x.cut) < 0;
   const news = seqAfter(ack, x.toldAck) || seqAfter(tellableEdge(x), x.toldEdge);
   if (bare && !news && !duplicateOfUse) return;

@@ -452,7 +452,7 @@ export class FlowEngine {
       this.refuse(flow, 'offsets-impossible', now);
       return;
     }
-    if (outer.far.finSeen || inner.far.finSeen || outer.shell.finSeen || inner.shell.finSeen) {
+    if (isEnding(outer) || isEnding(inner)) {
       this.refuse(flow, 'closing-before-cut', now);
       return;
     }
@@ -638,4 +638,9 @@ export class FlowEngine {
     if (flow === undefined) throw new FlowRequestError('SUT_FLOW_UNKNOWN', `no flow has the id ${id}`);
     return flow;
   }
+}
+
+/** A FIN or a RST that counts has passed by way of the shell. */
+function isEnding({ far, shell, resetBy }: Connection): boolean {
+  return far.finSeen || shell.finSeen || resetBy !== undefined;
 }

@@ -96,6 +96,32 @@ t.test('in the drain an ack covers what the shell or the core has, and no more',
   t.equal(driver.state, 'stitched');
 });
 
+t.test(
+  'a FIN that was lost before the cut, and only shows in the number of a bare ack, goes to the core',
+  async (t) => {
+    const driver = new Driver().open().holdBytes();
+    driver.send('E', { seq: 151, ack: 0, ...ts });
+    driver.enable();
+    t.equal(driver.state, 'cutting');
+    t.equal(driver.send('E', { seq: 150, ack: 0, flags: TcpFlag.Fin, ...ts }), 'B 150 ack 0 fin');
+  },
+);
+
+t.test('a reset that came before the request keeps the flow with the shell', async (t) => {
+  const driver = new Driver().open().holdBytes();
+  driver.send('E', { seq: 150, flags: TcpFlag.Rst });
+  driver.enable();
+  t.equal(driver.engine.flow('f')?.reason, 'closing-before-cut');
+});
+
+t.test('a shell that missed an ack is told again, so that it can let go and drain', async (t) => {
+  const driver = new Driver().reach('cutting');
+  driver.send('A>B', { seq: 100, ack: 0, len: 30, ...ts });
+  driver.send('B', { seq: 0, ack: 130, ...ts });
+  t.equal(driver.send('A>B', { seq: 100, ack: 0, len: 30, ...ts }), 'made A(inner) 0 ack 130');
+  t.equal(driver.send('A>B', { seq: 129, ack: 0, ...ts }), 'made A(inner) 0 ack 130', 'a probe too');
+});
+
 t.test('a drain that takes too long resets both ends', async (t) => {
   const driver = new Driver({ engine: { drainLimit: 500 } }).reach('cutting');
   driver.tick(499);
