@@ -117,7 +117,7 @@ export function drainFromFar(x: Connection, segment: TcpSegment, out: Outbox): v
   }
 }
 
-/** A segment of the shell's on its way to X while the flow drains; already tracked, and no reset. */
+/** A segment of the shell's on its way to X while the flow drains; already tracked, without FIN and no reset. */
 export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox): void {
   if (segment.has(TcpFlag.Syn)) return;
   const ack = combinedAck(x);
@@ -137,7 +137,6 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   emission.made = false;
   emission.mss = x.far.mss;
   const sent = emission.segment.copyFrom(segment);
-  sent.flags &= ~TcpFlag.Fin;
   if (sent.hasOption(OptionBit.Sack) && segment.ack !== ack) clearSack(sent);
   sent.ack = ack;
   sent.window = windowField(edge, ack, x.shell.windowScale);

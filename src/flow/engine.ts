@@ -399,13 +399,14 @@ export class FlowEngine {
 
   private drainShell(x: Connection, flow: Flow, segment: TcpSegment, now: number): Verdict {
     // The shell may end its connection once all that it holds is on the wire; before that, bytes are lost.
-    const unfinished = seqDiff(shellEnd(x), x.shell.max) > 0;
-    x.trackShell(segment, now);
-    const finTooEarly = segment.has(TcpFlag.Fin) && seqDiff(shellEnd(x), segment.end) >= 0;
-    if (segment.has(TcpFlag.Rst) || (unfinished && finTooEarly)) {
+    const unfinished = seqDiff(shellEnd(x), x.shell.max) > 0 && seqDiff(shellEnd(x), segment.end) >= 0;
+    if (segment.has(TcpFlag.Rst) || (segment.has(TcpFlag.Fin) && unfinished)) {
       this.breakFlow(flow, 'shell-lost', now);
       return Verdict.Emit;
     }
+    // Its FIN goes no further, so it must not count as sent: what X is told may not lie beyond what X is sent.
+    segment.flags &= ~TcpFlag.Fin;
+    x.trackShell(segment, now);
     drainFromShell(x, segment, this.outbox);
     this.afterDrain(flow, now);
     return Verdict.Emit;

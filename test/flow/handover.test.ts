@@ -216,7 +216,11 @@ t.test('the shell dying in the drain breaks the flow, unless all that it held is
     'B 100+50 ack 0',
     'its FIN goes nowhere',
   );
-  late.send('B', { seq: 0, ack: 150, ...ts });
+  t.equal(
+    late.send('B', { seq: 0, ack: 150, ...ts }),
+    'A(inner) 0 ack 150 | made E 0 ack 150 | made B 150 ack 0',
+    'and no number of it is told',
+  );
   t.equal(late.state, 'stitched');
 });
 
