@@ -49,11 +49,12 @@ export function setTimestampDelta(x: Connection, now: number): void {
 
 /**
  * Fixes the timestamp delta for good. Whatever the clocks' rates, what X sends next maps to no less than Y
- * was told last, because X's own TSvals do not go back.
+ * was told last, because X's own TSvals do not go back. After a drain, which lifts TSvals, the lead covers what X
+ * sent a moment before and has not come in yet.
  */
-export function settleTimestampDelta(x: Connection): void {
+export function settleTimestampDelta(x: Connection, afterDrain: boolean): void {
   const mapped = (x.far.tsval + x.tsDelta) | 0;
-  const behind = (x.other.toldTsval - mapped) | 0;
+  const behind = (x.other.toldTsval + (afterDrain ? TSVAL_LEAD : 0) - mapped) | 0;
   if (behind > 0) x.tsDelta = (x.tsDelta + behind) | 0;
 }
 

@@ -501,7 +501,7 @@ export class FlowEngine {
   private stitch(flow: Flow, event: 'empty' | 'drained', now: number): void {
     const { outer, inner } = flow;
     for (const x of [outer, inner]) {
-      settleTimestampDelta(x);
+      settleTimestampDelta(x, event === 'drained');
       const stuck = seqDiff(x.toldMax, x.far.max) < x.shell.mss;
       if (event === 'empty' && stuck) emitBareAck(x, farAck(x), farEdge(x), this.outbox);
     }
