@@ -105,7 +105,7 @@ class Demo {
     await this.#setUp();
     const counter = new ShellCounter(namespaceOf(this.#prefix, 'a'));
     await counter.start();
-    const watch = new FlowWatch(counter, (flow) => this.#tell(flow));
+    const watch = new FlowWatch(counter, this.#options.clock, (flow) => this.#tell(flow));
     const over = new AbortController();
     const following = watch.follow(this.#stage.admin.watch(over.signal));
     // A switch that is gone is noticed by what is asked of it next.

@@ -86,7 +86,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
         teardown: 'core',
       },
     ],
-    limits: { connections: 10_000, buffer: 262_144 },
+    limits: { connections: 10_000, buffer: 65_536 },
     timers: { connect: 10_000, drain: 30_000 },
     log: { level: 'info' },
   });

@@ -124,7 +124,7 @@ export const shellSchema = section({
   routes: listOf('routes', route).min(1, { error: 'a list of at least one route' }),
   limits: section({
     connections: count(1, 1_000_000).default(10_000),
-    buffer: size(4096, 64 * MEGABYTE).default(256 * 1024),
+    buffer: size(4096, 64 * MEGABYTE).default(64 * 1024),
   }).prefault({}),
   timers: section({ connect: duration.default(10_000), drain: duration.default(30_000) }).prefault({}),
   log,
