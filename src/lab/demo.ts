@@ -13,7 +13,7 @@ import type { FlowDetail } from '../switch/admin-protocol.js';
 import type { TaskResult } from './demo-client.js';
 import { demoPlan } from './demo-plan.js';
 import { between, connectionReport, type DemoDocument, sizeText, tableLines } from './demo-report.js';
-import { FlowWatch } from './demo-watch.js';
+import { FlowWatch, type WatchedFlow } from './demo-watch.js';
 import { labDown, labStatus, labUp } from './lab.js';
 import { labPrefix, namespaceOf } from './layout.js';
 import { ShellCounter } from './shell-counter.js';
@@ -114,12 +114,10 @@ class Demo {
       const results = await this.#runClient();
       await this.#allClosed();
       const watched = await watch.result((id) => this.#stage.admin.flow(id));
-      const connections = results.map((result) =>
-        connectionReport(
-          result,
-          watched.find(({ flow }) => flow.outer.remote === result.peer),
-        ),
-      );
+      const connections = results.map((result) => {
+        const isIts = ({ flow }: WatchedFlow): boolean => this.#names.get(flow.outer.local) === result.name;
+        return connectionReport(result, watched.find(isIts));
+      });
       return await this.#conclude(connections);
     } finally {
       over.abort();

@@ -26,8 +26,7 @@ t.test('endings of a stitched connection', async (t) => {
     const host = addressOf('a', family);
     const args = { host, port: RAW_PORT, ending, bytes, seconds: ANSWER_SECONDS, go: go.path };
     const client = rig.startClient('ending', args);
-    const { local } = await client.report<EndingResult>(0);
-    await rig.stitched(local);
+    await rig.stitched(await client.report<EndingResult>(0));
     go.say();
     await client.finished();
     return client.report<EndingResult>(1);

@@ -25,13 +25,16 @@ export function checkTransfer(t: Test, result: TransferResult | undefined, bytes
 export async function checkClosed(
   t: Test,
   rig: Rig,
-  { local, written, read }: ConnectionResult,
+  result: ConnectionResult,
   reason = 'fin',
 ): Promise<FlowDetail> {
-  const flow = await rig.closed(local);
+  const { written, read } = result;
+  const flow = await rig.closed(result);
   t.ok(flow.stitchedAt, 'it was stitched', { history: flow.history });
   t.equal(flow.reason, reason, 'reason');
-  t.strictSame({ up: flow.up.bytes, down: flow.down.bytes }, { up: written, down: read }, 'stream bytes');
+  t.strictSame({ up: flow.up.bytes, down: flow.down.bytes }, { up: written, down: read }, 'stream bytes', {
+    flow,
+  });
   t.strictSame(flow.toShellStitched, { packets: 0, bytes: 0 }, 'nothing to the shell once stitched');
   return flow;
 }

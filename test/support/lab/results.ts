@@ -6,9 +6,13 @@ export interface StreamResult {
   readonly bytes: number;
 }
 
-export interface ConnectionResult {
-  /** The client's end of the connection. */
+/** Both ends of a client's connection, as the client sees them. */
+export interface Ends {
   readonly local: string;
+  readonly remote: string;
+}
+
+export interface ConnectionResult extends Ends {
   /** Bytes that its application wrote and read. */
   readonly written: number;
   readonly read: number;

@@ -23,6 +23,7 @@ import { systemClock } from '../../../src/platform/clock.js';
 import { run } from '../../../src/platform/process.js';
 import type { FlowDetail, FlowView } from '../../../src/switch/admin-protocol.js';
 import { Folder, removeLeftovers } from './leftovers.js';
+import type { Ends } from './results.js';
 
 const CLIENTS = fileURLToPath(new URL('clients', import.meta.url));
 
@@ -146,9 +147,9 @@ export class Rig {
     return { path, say: () => writeFileSync(path, '') };
   }
 
-  /** The flow whose outer connection comes from this endpoint of the peer's, once it satisfies. */
+  /** The latest flow of this connection of the peer's, once it satisfies. */
   async flowOf(
-    peer: string,
+    { local, remote }: Ends,
     satisfies: (flow: FlowView) => boolean = () => true,
     timeoutMs = 15_000,
   ): Promise<FlowDetail> {
@@ -156,22 +157,24 @@ export class Rig {
     let found: FlowView | undefined;
     await this.stage.until(
       async () => {
-        mine = (await this.stage.admin.flows()).filter((flow) => flow.outer.remote === peer);
-        found = mine.find(satisfies);
+        mine = (await this.stage.admin.flows()).filter(
+          ({ outer }) => outer.remote === local && outer.local === remote,
+        );
+        found = mine.findLast(satisfies);
         return found !== undefined;
       },
       timeoutMs,
-      () => `no flow of ${peer} is as it should be; there is ${JSON.stringify(mine)}`,
+      () => `no flow from ${local} to ${remote} is as it should be; there is ${JSON.stringify(mine)}`,
     );
     return this.stage.admin.flow(found?.id ?? '');
   }
 
-  stitched(peer: string): Promise<FlowDetail> {
-    return this.flowOf(peer, ({ state }) => state === 'stitched');
+  stitched(ends: Ends): Promise<FlowDetail> {
+    return this.flowOf(ends, ({ state }) => state === 'stitched');
   }
 
-  closed(peer: string): Promise<FlowDetail> {
-    return this.flowOf(peer, ({ state }) => state === 'closed');
+  closed(ends: Ends): Promise<FlowDetail> {
+    return this.flowOf(ends, ({ state }) => state === 'closed');
   }
 
   /** TCP segments that the hosts' kernels have sent again so far. */

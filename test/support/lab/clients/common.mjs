@@ -23,8 +23,16 @@ export async function fileAppears(path) {
   }
 }
 
-export function endpointText(address, port) {
+function endpointText(address, port) {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Both ends of a connected socket; a port of the client's may serve connections to several servers. */
+export function endsOf(socket) {
+  return {
+    local: endpointText(socket.localAddress, socket.localPort),
+    remote: endpointText(socket.remoteAddress, socket.remotePort),
+  };
 }
 
 export function openSocket({ host, port }, options = {}) {
@@ -33,7 +41,7 @@ export function openSocket({ host, port }, options = {}) {
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
-      socket.localName = endpointText(socket.localAddress, socket.localPort);
+      socket.ends = endsOf(socket);
       resolve(socket);
     });
   });

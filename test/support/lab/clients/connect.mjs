@@ -11,7 +11,7 @@ setTimeout(() => done('timeout'), args.timeoutMs);
 try {
   const socket = await openSocket(args);
   state.connected = true;
-  state.local = socket.localName;
+  Object.assign(state, socket.ends);
   socket.on('data', (piece) => {
     state.data += piece.toString('latin1');
   });

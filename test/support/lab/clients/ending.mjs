@@ -30,7 +30,7 @@ const untilReceived = async (count) => {
 
 function result(extra) {
   report({
-    local: socket.localName,
+    ...socket.ends,
     written: socket.bytesWritten,
     read: socket.bytesRead,
     error,
@@ -66,10 +66,12 @@ async function halfClose() {
   });
 }
 
+/** All bytes have arrived before the reset, which would discard those that were not yet sent. */
 async function clientReset() {
   const hash = createHash('sha256');
-  socket.write('HOLD\n');
+  socket.write(`HOLD ${bytes}\n`);
   await writeAll(socket, generate(bytes, 7, hash));
+  await untilReceived('held\n'.length);
   result();
   await fileAppears(go);
   const { bytesWritten, bytesRead } = socket;

@@ -34,7 +34,7 @@ async function converse() {
   socket.end();
   if (!socket.closed) await closed;
   return {
-    local: socket.localName,
+    ...socket.ends,
     requests: done,
     answer: answer?.toString('latin1'),
     written: socket.bytesWritten,

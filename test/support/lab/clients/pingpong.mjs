@@ -52,7 +52,7 @@ async function rally(index) {
   socket.resume().end();
   if (!socket.closed) await closed;
   return {
-    local: socket.localName,
+    ...socket.ends,
     rounds: done,
     worstMs,
     written: socket.bytesWritten,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { args, endpointText, generate, Received, report, writeAll } from './common.mjs';
+import { args, endsOf, generate, Received, report, writeAll } from './common.mjs';
 
 const PATHS = { down: '/download', up: '/upload', both: '/both' };
 
@@ -19,7 +19,7 @@ async function transfer({ host, port, mode, bytes, seed }) {
   outgoing.on('socket', (used) => {
     socket = used;
     used.once('connect', () => {
-      used.localName = endpointText(used.localAddress, used.localPort);
+      used.ends = endsOf(used);
     });
   });
   const answered = new Promise((resolve, reject) => outgoing.once('response', resolve).once('error', reject));
@@ -33,7 +33,7 @@ async function transfer({ host, port, mode, bytes, seed }) {
   return {
     mode,
     status,
-    local: socket.localName,
+    ...socket.ends,
     written: socket.bytesWritten,
     read: socket.bytesRead,
     ms: performance.now() - started,

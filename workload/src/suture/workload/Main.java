@@ -38,7 +38,8 @@ import java.util.concurrent.Executors;
  *   <li>{@code DUPLEX N SEED}: SOURCE while it reads to the end of what the client sends; then, in a line,
  *       {@code SHA256 COUNT LONGEST_PAUSE_MS} of that.
  *   <li>{@code RESET N}: sends N bytes, waits for one byte of the client's, and resets.
- *   <li>{@code HOLD}: sends nothing and waits for the client to end; after a reset it logs {@code reset}.
+ *   <li>{@code HOLD N}: reads N bytes, says {@code held} in a line, and waits for the client to end; after a
+ *       reset it logs {@code reset}.
  * </ul>
  */
 public final class Main {

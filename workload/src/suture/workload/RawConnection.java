@@ -37,7 +37,7 @@ final class RawConnection implements Runnable {
         case "SOURCE" -> send(out, Long.parseLong(words[1]), Integer.parseInt(words[2]));
         case "DUPLEX" -> duplex(in, out, Long.parseLong(words[1]), Integer.parseInt(words[2]));
         case "RESET" -> reset(in, out, Long.parseLong(words[1]));
-        case "HOLD" -> in.transferTo(OutputStream.nullOutputStream());
+        case "HOLD" -> hold(in, out, Long.parseLong(words[1]));
         default -> Main.log("raw: unknown command '" + command + "'");
       }
     } catch (IOException | InterruptedException | CompletionException error) {
@@ -92,6 +92,12 @@ final class RawConnection implements Runnable {
         String.format(
             Locale.ROOT, "%s %d %.3f\n", Hashes.hex(upload.digest), upload.bytes, upload.longestPauseMillis());
     out.write(last.getBytes(StandardCharsets.US_ASCII));
+  }
+
+  private static void hold(InputStream in, OutputStream out, long count) throws IOException {
+    in.skipNBytes(count);
+    out.write("held\n".getBytes(StandardCharsets.US_ASCII));
+    in.transferTo(OutputStream.nullOutputStream());
   }
 
   private void reset(InputStream in, OutputStream out, long count) throws IOException {
