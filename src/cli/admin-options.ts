@@ -1,6 +1,6 @@
 /** What every command has that asks a running switch. */
 import type { Command } from 'commander';
-import { AdminClient, findAdminSocket } from './admin-client.js';
+import { AdminClient, findAdminSocket } from '../switch/admin-client.js';
 import type { CliContext } from './context.js';
 
 export interface AdminOptions {

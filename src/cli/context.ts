@@ -2,7 +2,7 @@
 import type { Clock } from '../platform/clock.js';
 import { systemClock } from '../platform/clock.js';
 import type { SignalSource } from '../platform/lifecycle.js';
-import { ADMIN_DIRECTORY } from './admin-client.js';
+import { ADMIN_DIRECTORY } from '../switch/admin-client.js';
 import { type DoctorHost, thisHost } from './doctor/host.js';
 import { type Programs, programs } from './programs.js';
 

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
+import { AdminClient } from '../switch/admin-client.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { type LabHost, legOf, namespaceOf, type WIRE } from './layout.js';
 import { Program, type ProgramOptions } from './program.js';
-import { SwitchAdmin } from './switch-admin.js';
 
 /** The package's folder, two levels above both src/lab and dist/lab. */
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -70,14 +70,14 @@ export interface StageOptions {
 
 export class Stage {
   readonly adminSocket: string;
-  readonly admin: SwitchAdmin;
+  readonly admin: AdminClient;
   readonly #options: StageOptions;
   readonly #programs: Program[] = [];
 
   constructor(options: StageOptions) {
     this.#options = options;
     this.adminSocket = options.adminSocket ?? join(options.folder, 'switch.sock');
-    this.admin = new SwitchAdmin(this.adminSocket);
+    this.admin = new AdminClient(this.adminSocket);
   }
 
   start(

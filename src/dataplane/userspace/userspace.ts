@@ -49,6 +49,8 @@ export class UserspaceDataPlane implements DataPlane {
   private readonly stopped = new AbortController();
   private path: PacketPath | undefined;
   private captures: Capture[] = [];
+  /** Told only when the packets that they speak of have been sent. */
+  private readonly events: FlowEvent[] = [];
   private turn = 0;
   private lastTick = 0;
 
@@ -137,6 +139,7 @@ export class UserspaceDataPlane implements DataPlane {
   private readonly onFrame = (bytes: Buffer, length: number, truncated: boolean): void => {
     const now = this.options.clock.monotonic();
     this.path?.receive(bytes, length, truncated, now);
+    if (this.events.length > 0) this.tellEvents();
     if (++this.turn % PACKETS_PER_TURN !== 0) return;
     if (now - this.lastTick >= TICK_MS) this.tick(now);
     this.options.poll?.();
@@ -147,6 +150,7 @@ export class UserspaceDataPlane implements DataPlane {
       const flow = change(this.options.clock.monotonic());
       this.path?.sendMade();
       this.engine.outbox.clear();
+      this.tellEvents();
       return snapshotOf(flow, this.epochOffset);
     } catch (error) {
       if (error instanceof FlowRequestError)
@@ -159,6 +163,7 @@ export class UserspaceDataPlane implements DataPlane {
     this.lastTick = now;
     this.engine.tick(now);
     this.path?.sendMade();
+    this.tellEvents();
   }
 
   private async tickUntilStopped(): Promise<void> {
@@ -171,8 +176,11 @@ export class UserspaceDataPlane implements DataPlane {
   }
 
   private emit(flow: Flow, kind: FlowEvent['kind'], from: FlowEvent['from']): void {
-    const event: FlowEvent = { kind, flow: snapshotOf(flow, this.epochOffset), ...(from && { from }) };
-    for (const listener of this.listeners) listener(event);
+    this.events.push({ kind, flow: snapshotOf(flow, this.epochOffset), ...(from && { from }) });
+  }
+
+  private tellEvents(): void {
+    for (const event of this.events.splice(0)) for (const listener of this.listeners) listener(event);
   }
 }
 

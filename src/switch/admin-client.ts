@@ -1,9 +1,9 @@
-/** The CLI's end of the admin socket: finds it, asks, and turns what can go wrong into errors with a mend. */
+/** The asking end of the admin socket: finds it, asks, and turns what can go wrong into errors with a mend. */
 import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { ERROR_CODES, SutureError } from '../platform/errors.js';
-import type { AgentView, FlowDetail, FlowView, StatsView } from '../switch/admin-protocol.js';
-import { socketOccupant } from '../switch/admin-socket.js';
+import type { AgentView, FlowDetail, FlowView, StatsView } from './admin-protocol.js';
+import { socketOccupant } from './admin-socket.js';
 
 export const ADMIN_DIRECTORY = '/run/suture';
 const TIMEOUT_MS = 10_000;
