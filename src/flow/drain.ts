@@ -26,6 +26,8 @@ import type { Outbox } from './outbox.js';
 
 /** Lift of a direct packet's TSval above the shell's last one, in ticks, so that it is never behind it. */
 const TSVAL_LEAD = 2;
+/** Keepalives and window probes repeat at most one byte (RFC 9293 section 3.8.4). */
+const PROBE_BYTES = 1;
 /** In place of a payload's start: only the acknowledgment is sent. */
 const NO_PAYLOAD = -1;
 
@@ -69,6 +71,15 @@ export function repeatAck(x: Connection, out: Outbox): void {
 }
 
 /**
+ * Asks Y for its window: a bare ack just below what Y expects draws an answer (RFC 9293 section 3.8.6.1). X's
+ * own probe can't be passed on, since Y may not have come as far yet.
+ */
+function probe(y: Connection, out: Outbox): void {
+  const segment = emitBareAck(y, combinedAck(y), farEdge(y), out);
+  segment.seq = seqAdd(y.far.ack, -1);
+}
+
+/**
  * Tells the shell again what X acknowledged. A shell that missed it repeats what X has, or probes; left alone it
  * would keep that in its buffers, take nothing more from Y for it, and never drain.
  */
@@ -102,6 +113,7 @@ export function drainFromFar(x: Connection, segment: TcpSegment, out: Outbox): v
   const carries = segment.sequenceLength > 0;
   const known = seqDiff(end, x.toldAck) <= 0 && (carries || seqDiff(seq, x.toldAck) < 0);
   if (known) repeatAck(x, out);
+  if (known && payloadLength <= PROBE_BYTES) probe(x.other, out);
   if (!carries || known) {
     acknowledgeFar(x, segment, out);
     acknowledgeShell(x, segment, !carries && !known, out);
@@ -125,11 +137,12 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   const edge = farEdge(x);
   const bare = segment.payloadLength === 0;
   const known = seqDiff(bare ? seqAdd(segment.seq, 1) : segment.end, x.far.ack) <= 0;
+  const isProbe = known && segment.payloadLength <= PROBE_BYTES;
   if (known) repeatAckToShell(x, out);
-  if (known && !bare) return;
+  if (known && !isProbe) return;
   const duplicateOfUse = segment.ack === ack && seqDiff(ack, x.cut) < 0;
   const news = seqAfter(ack, x.toldAck) || seqAfter(tellableEdge(x), x.toldEdge);
-  if (bare && !news && !duplicateOfUse) return;
+  if (bare && !news && !duplicateOfUse && !isProbe) return;
 
   const emission = out.add();
   emission.tuple = x.toFar;
@@ -179,7 +192,8 @@ function acknowledgeShell(x: Connection, segment: TcpSegment, duplicates: boolea
   const ack = seqMin(segment.ack, x.shell.max);
   const edge = seqAdd(segment.ack, segment.window * 2 ** x.far.windowScale);
   const outstanding = seqDiff(x.shell.max, x.toldShellAck) > 0;
-  const news = seqAfter(ack, x.toldShellAck) || (outstanding && seqAfter(edge, x.toldShellEdge));
+  const opened = seqDiff(edge, x.toldShellEdge) >= 2 ** x.far.windowScale;
+  const news = seqAfter(ack, x.toldShellAck) || (opened && !drained(x.other));
   const loss = outstanding && ack === x.toldShellAck && (duplicates || segment.hasOption(OptionBit.Sack));
   if (news || loss) emitToShell(x, segment, 0, 0, out);
 }

@@ -138,9 +138,9 @@ export function liftBareAck(x: Connection, segment: TcpSegment): void {
 
 /**
  * A bare ack made by the switch for X, in place of the end that X believes in: the highest sequence number
- * that X was sent, and what X may now know of acknowledgment and window.
+ * that X was sent, and what X may now know of acknowledgment and window. Returns what will be sent.
  */
-export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbox): void {
+export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbox): TcpSegment {
   const emission = out.add();
   emission.tuple = x.toFar;
   emission.payloadStart = 0;
@@ -158,6 +158,7 @@ export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbo
     segment.tsecr = x.far.tsval;
   }
   x.noteToldFar(segment);
+  return segment;
 }
 
 /** A reset made by the switch for X. `seq` must be what X expects next, or X only answers it. */

@@ -118,7 +118,7 @@ const EXPECTED: Record<FlowState, Record<string, string>> = {
     'E: SYN': 'made E 0 ack 150 → cutting',
     'E: SYN-ACK': 'made E 0 ack 150 → cutting',
     'E: bare ack': 'swallowed → cutting',
-    'E: low bare ack': 'made E 0 ack 150 → cutting',
+    'E: low bare ack': 'made E 0 ack 150 | made B 99 ack 0 → cutting',
     'E: new data': 'B 150+40 ack 0 → cutting',
     'E: data below the cut': 'made E 0 ack 150 → cutting',
     'E: data across the cut': 'B 150+30 ack 0 | A(outer) 120+30 ack 0 → cutting',
