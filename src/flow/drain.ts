@@ -235,7 +235,7 @@ function emitDirect(x: Connection, segment: TcpSegment, start: number, out: Outb
     emission.payloadStart = segment.payloadLength;
     sent.payloadLength = 0;
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
-    sent.seq = x.far.max;
+    sent.seq = seqMin(x.far.max, farEdge(x));
   } else {
     emission.payloadStart = start;
     trimHead(sent, start);

@@ -320,7 +320,7 @@ export class FlowEngine {
   private clampFromFar(x: Connection, flow: Flow, segment: TcpSegment, now: number): Verdict {
     if (this.endsBeforeCut(flow, segment, resetCounts(x, segment), now))
       return this.relayFromFar(x, segment, now);
-    liftBareAck(x, this.forward(x, segment, false));
+    liftBareAck(x, this.forward(x, segment, false), x.shell.edge);
     x.noteToldShell(segment);
     announceGrowth(x.other, this.options.clampCap, this.outbox);
     this.afterClamp(flow, now);

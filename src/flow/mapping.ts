@@ -4,7 +4,7 @@
  * shell used (or would have used) for the same bytes towards Y. All arithmetic is modulo 2³².
  */
 import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
-import { type SeqNum, seqAdd, seqAfter, seqDiff, seqMax } from '../wire/seq.js';
+import { type SeqNum, seqAdd, seqAfter, seqDiff, seqMax, seqMin } from '../wire/seq.js';
 import type { Connection } from './connection.js';
 import type { StitchOffsets } from './endpoints.js';
 import type { Outbox } from './outbox.js';
@@ -127,18 +127,20 @@ function setSackCount(segment: TcpSegment, count: number): void {
  * The rule against the ack deadlock. When the window that an end was told ends before what it has already
  * sent, Linux sends its bare acks from the end of the window, and the receiver drops them as old: with both
  * windows shrunk (rounding to a scale is enough) neither end ever hears the other again. So a bare ack that
- * lies between what was acknowledged and the highest end sent is lifted to that end. Lower ones are
- * keepalives and zero-window probes, which must stay low to be answered.
+ * lies between what was acknowledged and the highest end sent is lifted to that end, but not past `edge`,
+ * the right edge of the receiver's window, behind which it would be dropped as well. Lower ones are keepalives
+ * and zero-window probes, which must stay low to be answered.
  */
-export function liftBareAck(x: Connection, segment: TcpSegment): void {
+export function liftBareAck(x: Connection, segment: TcpSegment, edge: SeqNum): void {
   if (segment.payloadLength !== 0) return;
   if ((segment.flags & (TcpFlag.Syn | TcpFlag.Fin | TcpFlag.Rst)) !== 0) return;
-  if (seqDiff(segment.seq, x.toldAck) >= 0 && seqDiff(segment.seq, x.far.max) < 0) segment.seq = x.far.max;
+  if (seqDiff(segment.seq, x.toldAck) < 0 || seqDiff(segment.seq, x.far.max) >= 0) return;
+  segment.seq = seqMax(segment.seq, seqMin(x.far.max, edge));
 }
 
 /**
  * A bare ack made by the switch for X, in place of the end that X believes in: the highest sequence number
- * that X was sent, and what X may now know of acknowledgment and window. Returns what will be sent.
+ * that X was sent, as far as X's window reaches, and what X may now know of acknowledgment and window. Returns what will be sent.
  */
 export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbox): TcpSegment {
   const emission = out.add();
@@ -149,7 +151,7 @@ export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbo
   emission.mss = x.far.mss;
   const segment = emission.segment.clear();
   segment.flags = TcpFlag.Ack;
-  segment.seq = sentToFar(x);
+  segment.seq = seqMin(sentToFar(x), x.far.edge);
   segment.ack = ack;
   segment.window = windowField(edge, ack, x.shell.windowScale);
   if (x.timestamps) {

@@ -43,7 +43,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
   emission.made = false;
   emission.mss = y.far.mss;
   const sent = emission.segment.copyFrom(segment);
-  liftBareAck(x, sent);
+  liftBareAck(x, sent, farEdge(x));
   trimHead(sent, start);
   sent.seq = seqAdd(sent.seq, x.delta);
   if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);
