@@ -80,6 +80,11 @@ export class Connection {
   transparentFrom: SeqNum = seqNum(0);
   /** Bytes of X's below this travel by way of A, those from here on go straight to the far end. */
   cut: SeqNum = seqNum(0);
+  /**
+   * The end of all that X had sent at the cut, lost bytes included. Bare acks for the shell carry it: a lower
+   * number would be older than what the shell's kernel last took a window from (RFC 9293 section 3.10.7.4).
+   */
+  cutMax: SeqNum = seqNum(0);
 
   flow: Flow | undefined;
   /** The other connection of the flow; only meaningful when `flow` is set. */
@@ -214,7 +219,9 @@ function track(sender: Sender, segment: TcpSegment, now: number): void {
     sender.max = seqMax(sender.max, segment.end);
   }
   if (segment.has(TcpFlag.Ack)) trackAck(sender, segment);
-  if (segment.hasOption(OptionBit.Timestamps) && ((segment.tsval - sender.tsval) | 0) >= 0) {
+  // The first packet with a value tells when it was; a late duplicate would tell too late.
+  const isNewer = ((segment.tsval - sender.tsval) | 0) > 0 || sender.tsvalAt === 0;
+  if (segment.hasOption(OptionBit.Timestamps) && isNewer) {
     sender.tsval = segment.tsval;
     sender.tsvalAt = now;
   }

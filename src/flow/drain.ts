@@ -34,6 +34,7 @@ const NO_PAYLOAD = -1;
 /** Puts the cut at the end of the highest byte of X's that went to the shell. */
 export function makeCut(x: Connection): void {
   x.cut = x.far.dataMax;
+  x.cutMax = x.far.max;
   x.toldShellAck = x.far.ack;
   x.toldShellEdge = x.far.edge;
 }
@@ -92,7 +93,7 @@ function repeatAckToShell(x: Connection, out: Outbox): void {
   emission.mss = x.shell.mss;
   const segment = emission.segment.clear();
   segment.flags = TcpFlag.Ack;
-  segment.seq = seqMin(x.far.max, x.cut);
+  segment.seq = x.cutMax;
   segment.ack = seqMin(x.far.ack, x.shell.max);
   segment.window = windowField(x.far.edge, segment.ack, x.far.windowScale);
   if (x.timestamps) {
@@ -212,7 +213,7 @@ function emitToShell(x: Connection, segment: TcpSegment, start: number, end: num
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = seqMin(segment.seq, x.cut);
   }
-  if (sent.payloadLength === 0) sent.seq = seqMin(x.far.max, x.cut);
+  if (sent.payloadLength === 0) sent.seq = x.cutMax;
   if (seqAfter(sent.ack, x.shell.max)) {
     const edge = seqAdd(sent.ack, sent.window * 2 ** x.far.windowScale);
     sent.ack = x.shell.max;
