@@ -253,12 +253,14 @@ function emitDirect(x: Connection, segment: TcpSegment, start: number, out: Outb
   y.noteToldFar(sent);
 }
 
+/**
+ * A direct packet goes just ahead of the shell's clock, however fast X's own runs: mapped values could run away
+ * from what the shell still has to send, which Y would then take for old.
+ */
 function translateDrainTimestamps(x: Connection, sent: TcpSegment): void {
   const y = x.other;
-  let tsval = (sent.tsval + x.tsDelta) | 0;
-  if (((y.toldTsval - tsval) | 0) > 0) tsval = y.toldTsval;
-  const shellLead = (y.shell.tsval + TSVAL_LEAD) | 0;
-  if (((shellLead - tsval) | 0) > 0) tsval = shellLead;
+  const lead = (y.shell.tsval + TSVAL_LEAD) | 0;
+  const tsval = ((y.toldTsval - lead) | 0) > 0 ? y.toldTsval : lead;
   sent.tsval = tsval >>> 0;
   sent.tsecr = (sent.tsecr - y.tsDelta) >>> 0;
 }

@@ -10,15 +10,34 @@ import { FlowEngine } from '../../src/flow/engine.js';
 import { scenarioOf } from '../support/sim/scenario.js';
 import { type Outcome, Simulation } from '../support/sim/simulation.js';
 
-const SEEDS = Number(process.env['SUTURE_SIM_SEEDS'] ?? 10_000);
-const ONE_SEED = process.env['SUTURE_SIM_SEED'];
+const SEEDS = Number(process.env.SUTURE_SIM_SEEDS ?? 10_000);
+const ONE_SEED = process.env.SUTURE_SIM_SEED;
 const TRACE_TAIL = 60;
 const MOST_REPORTS = 5;
 
 type Reporter = Pick<typeof t, 'comment' | 'fail'>;
 
-/** Seeds that failed once, each with what went wrong. Above the range that is always run. */
-const FORMERLY_FAILED: readonly number[] = [];
+/** Seeds that failed once, by what was wrong then. All lie above the range that is always run. */
+const FORMERLY_FAILED: readonly number[] = [
+  // Stream bytes counted against bare acks instead of data: wrong counters, wrong refusals.
+  ...[10003, 10130, 10010, 10056],
+  // An inner SYN aligned with an outer connection that nobody saw: MSS 0.
+  ...[11522, 14240],
+  // A last ack or a window update that the shell missed while draining, and its probes swallowed.
+  ...[10129, 10348, 10448, 13738, 18121, 39523, 114333, 146344, 84178],
+  // A cut behind a FIN that never passed; a reset just before the request.
+  ...[10395, 10506, 10674, 248729],
+  // A FIN of the shell's counted as sent to an end that never got it: windows ignored for ever.
+  ...[44680, 100122],
+  // Bare acks to the shell below one that it had before: windows ignored.
+  ...[108614],
+  // Resets that got lost, and an end that goes on after all was forgotten.
+  ...[53553],
+  // Bare acks lifted beyond the window of an end that was promised less: both ends deaf.
+  ...[312665],
+  // Overtaken packets around the end of a drain, and timestamps that fall behind.
+  ...[70403, 252149],
+];
 
 function run(seed: number, trace = false): Outcome {
   return new Simulation(scenarioOf(seed), new FlowEngine(), { trace }).run();

@@ -93,7 +93,7 @@ const unedited: Spoil = (emission, call) => {
 /** A retransmission from below the cut goes straight to the far end. */
 const belowCut: Spoil = (emission, call) => {
   const flow = call.engine.flow(FLOW_ID);
-  if (!flow || flow.state !== 'cutting' || emission.segment.payloadLength === 0) return;
+  if (flow?.state !== 'cutting' || emission.segment.payloadLength === 0) return;
   for (const x of [flow.outer, flow.inner]) {
     if (!emission.tuple.equals(x.toShell)) continue;
     emission.tuple = x.other.toFar;
@@ -105,7 +105,7 @@ const belowCut: Spoil = (emission, call) => {
 /** While draining, an end hears that all it sent was taken, whether the shell or the far end has it or not. */
 const hastyAck: Spoil = (emission, call) => {
   const flow = call.engine.flow(FLOW_ID);
-  if (!flow || flow.state !== 'cutting' || !emission.segment.has(TcpFlag.Ack)) return;
+  if (flow?.state !== 'cutting' || !emission.segment.has(TcpFlag.Ack)) return;
   for (const x of [flow.outer, flow.inner]) {
     if (emission.tuple.equals(x.toFar)) emission.segment.ack = x.far.max;
   }
@@ -168,5 +168,5 @@ export const FAULTS: readonly Fault[] = [
   fault('timestamps that fall behind', lateTimestamps, 'paws'),
   fault('windows that are not rescaled', unscaledWindow, 'window'),
   fault('SACK edges that are not translated', foreignSack, 'sack'),
-  fault('bare acks that are not lifted', unliftedAck, 'stall', 'reset'),
+  fault('bare acks that are not lifted', unliftedAck, 'stall', 'broken'),
 ];

@@ -39,6 +39,11 @@ class Direction {
     return this.cut >= 0 && this.delivered >= this.cut;
   }
 
+  /** An end is gone, so that bytes may at most be answered with a reset. */
+  get dead(): boolean {
+    return this.sink.state === 'reset' || this.source.state === 'reset';
+  }
+
   start(packet: Packet): number {
     return packet.content + 1 - this.source.map.sendShift;
   }
@@ -51,6 +56,8 @@ export class Invariants {
   stitched = false;
   clampedAt = -1;
   cutAt = -1;
+  /** The engine let go of the flow: what still comes is none of its business. */
+  #forgotten = false;
   /** The flow went through `cutting`, so the clamp had to wait for the windows. */
   drainSeen = false;
 
@@ -64,6 +71,8 @@ export class Invariants {
   }
 
   onCall(before: SeenState, states: readonly SeenState[], packets: readonly Packet[], now: number): void {
+    if (this.#forgotten) return;
+    this.#forgotten = states.includes('none');
     if (this.cutAt < 0) this.#beforeCut(states, packets, now);
     const limited = before === 'clamping' || before === 'cutting' || this.stitched;
     for (const packet of packets) {
@@ -120,7 +129,7 @@ export class Invariants {
 
   #direct(from: Direction, packet: Packet): void {
     if (from.cut < 0) this.fault('direct', 'payload goes the direct way before the cut');
-    else if (from.start(packet) < from.cut && !from.drained && from.sink.state !== 'reset') {
+    else if (from.start(packet) < from.cut && !from.drained && !from.dead) {
       this.fault('below-cut', `byte ${from.start(packet)} goes directly, the cut is ${from.cut}`);
     }
   }

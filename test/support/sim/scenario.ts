@@ -28,22 +28,66 @@ const FULL_TURN = 2 ** 32;
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
   const jumbo = random.chance(0.08);
-  const ends = endConfigs(random, jumbo);
+  const configs = endConfigs(random, jumbo);
   const apps = appScripts(random);
   const { toSwitch, fromSwitch } = legs(random);
-  return {
+  const shell = shellScript(random, apps.peerApp, apps.coreApp);
+  const { peerApp, coreApp } = apps;
+  // Keepalives end what would wait for ever where a reset got lost, but they also mend what they should not.
+  const silent =
+    random.chance(0.7) && Math.min(peerApp.resetAt, coreApp.resetAt) === NEVER && shell.death === 'none';
+  const ends = silent ? silenced(configs) : configs;
+  const parched = random.chance(0.1);
+  const scenario: Scenario = {
     seed,
     family: random.chance(0.3) ? 6 : 4,
     ...ends,
     toSwitch,
     fromSwitch,
     ...apps,
-    shell: shellScript(random, apps.peerApp, apps.coreApp),
+    shell,
     limit: 120_000,
+  };
+  return parched ? parch(scenario, random) : scenario;
+}
+
+/**
+ * Ends that read late and all at once into small buffers, over lossy legs: windows close again and again,
+ * each is opened by a single ack, and that one may be lost.
+ */
+function parch(scenario: Scenario, random: Random): Scenario {
+  const end = (config: TcpConfig): TcpConfig => ({
+    ...config,
+    mss: Math.min(config.mss, 1460),
+    receiveBuffer: Math.min(config.receiveBuffer, random.int(2920, 9000)),
+  });
+  const leg = (config: LegConfig): LegConfig => ({ ...config, loss: 0.08 });
+  const app = (script: AppScript): AppScript => ({
+    ...script,
+    total: script.turns ? script.total : Math.min(script.total, 80_000),
+    readChunk: 1_000_000,
+    readPause: random.log(2, 40),
+  });
+  return {
+    ...scenario,
+    peer: end(scenario.peer),
+    core: end(scenario.core),
+    toSwitch: scenario.toSwitch.map(leg),
+    fromSwitch: scenario.fromSwitch.map(leg),
+    peerApp: app(scenario.peerApp),
+    coreApp: app(scenario.coreApp),
+    limit: 400_000,
   };
 }
 
-function endConfigs(random: Random, jumbo: boolean): Pick<Scenario, 'peer' | 'outer' | 'inner' | 'core'> {
+type Ends = Pick<Scenario, 'peer' | 'outer' | 'inner' | 'core'>;
+
+function silenced({ peer, outer, inner, core }: Ends): Ends {
+  const silence = (config: TcpConfig): TcpConfig => ({ ...config, keepalive: NEVER });
+  return { peer: silence(peer), outer: silence(outer), inner: silence(inner), core: silence(core) };
+}
+
+function endConfigs(random: Random, jumbo: boolean): Ends {
   const timestamps = random.chance(0.8);
   const sack = random.chance(0.85);
   const shellTick = random.chance(0.9) ? 1 : random.pick([4, 10]);

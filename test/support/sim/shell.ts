@@ -24,11 +24,13 @@ export interface ShellScript {
   readonly deathDelay: number;
 }
 
-/** What the shell asks of the switch. */
-export interface ShellSwitch {
+/** What the shell asks of the world around it. */
+export interface ShellWorld {
   pair(): void;
   enable(offsets: StitchOffsets): void;
   release(): void;
+  /** Its host loses power: nothing leaves or reaches it any more. */
+  vanish(): void;
 }
 
 const Code = { Pump: 0, Pair: 1, Connect: 2, Enable: 3, Destroy: 4, PassReset: 5, Die: 6 } as const;
@@ -88,7 +90,7 @@ export class Shell implements Wakeable {
     readonly script: ShellScript,
     readonly outer: TcpEnd,
     readonly inner: TcpEnd,
-    readonly control: ShellSwitch,
+    readonly control: ShellWorld,
     readonly events: EventQueue,
     readonly random: Random,
   ) {
@@ -180,7 +182,10 @@ export class Shell implements Wakeable {
   /** Its process ends: what it held in user space is lost, and the kernel closes both sockets. */
   #die(): void {
     this.dead = true;
-    if (this.script.death === 'vanish') return;
+    if (this.script.death === 'vanish') {
+      this.control.vanish();
+      return;
+    }
     for (const end of [this.outer, this.inner]) {
       if (this.script.death === 'reset' || end.readable > 0) end.abort();
       else end.shutdown();

@@ -24,6 +24,13 @@ export interface SimFlow {
   readonly reason?: FlowReason | undefined;
   /** All its states, in order. */
   readonly history: readonly { readonly state: FlowState }[];
+  /** Its connections, with what each far end was seen to send. */
+  readonly outer: SimConnection;
+  readonly inner: SimConnection;
+}
+
+export interface SimConnection {
+  readonly far: { readonly bytes: number };
 }
 
 /** What the simulation needs of a flow engine. */

@@ -6,67 +6,19 @@
  */
 
 import { OptionBit, TcpFlag, type TcpSegment } from '../../../src/wire/segment.js';
-import { seqDiff, seqNum } from '../../../src/wire/seq.js';
-import type { EventQueue, Wakeable } from './events.js';
-import type { Host, Packet, PacketPool } from './packet.js';
-import type { Random } from './random.js';
-import { Receiver } from './receiver.js';
-import { Sender, type SenderOutput } from './sender.js';
-import type { StreamMap, TcpConfig, TcpOwner, TcpSurroundings } from './tcp-config.js';
+import type { Packet } from './packet.js';
+
+import { TcpOutput } from './tcp-output.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 const DELAYED_ACK = 40;
 const INVALID_RATE_LIMIT = 500;
 const PAWS_SLACK = 1;
 
-/** `established` lasts until both FINs are acked; `done` is CLOSED after LAST-ACK. */
-export type TcpState =
-  | 'closed'
-  | 'listen'
-  | 'syn-sent'
-  | 'syn-received'
-  | 'established'
-  | 'time-wait'
-  | 'done'
-  | 'reset';
-
-export class TcpEnd implements Wakeable, SenderOutput {
-  state: TcpState = 'closed';
-  owner: TcpOwner | undefined;
-  readonly sender: Sender;
-  readonly receiver: Receiver;
-  timestamps = false;
-  sack = false;
-  sendScale = 0;
-  /** True once this end was reset by the other one. */
-  wasReset = false;
-  pawsDrops = 0;
-  /** Bytes by which the right window edge went back, at most. */
-  retreat = 0;
-  #scaled = false;
+export class TcpEnd extends TcpOutput {
   #passiveClose = false;
-  #peerIss = 0;
   #highestEdge = 0;
-  #ackAt = NEVER;
-  #unackedBytes = 0;
-  #keepaliveAt = NEVER;
-  #handshakeAt = NEVER;
-  #handshakeTries = 0;
   #lastInvalid = -NEVER;
-  #wakeAt = NEVER;
-
-  constructor(
-    readonly config: TcpConfig,
-    readonly map: StreamMap,
-    readonly host: Host,
-    readonly events: EventQueue,
-    readonly pool: PacketPool,
-    readonly random: Random,
-    readonly around: TcpSurroundings,
-  ) {
-    this.sender = new Sender(config, random, this);
-    this.receiver = new Receiver(config);
-  }
 
   // What an application does.
 
@@ -77,7 +29,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
   connect(): void {
     this.state = 'syn-sent';
     this.sender.nxt = 1;
-    this.#sendHandshake();
+    this.sendHandshake();
   }
 
   get readable(): number {
@@ -100,15 +52,14 @@ export class TcpEnd implements Wakeable, SenderOutput {
 
   read(bytes: number): void {
     this.receiver.read += bytes;
-    if (this.state === 'established' && !this.receiver.finished && this.receiver.windowGrew())
-      this.#sendAck();
-    this.#arm();
+    if (this.state === 'established' && !this.receiver.finished && this.receiver.windowGrew()) this.sendAck();
+    this.arm();
   }
 
   write(bytes: number): void {
     this.sender.written += bytes;
     this.sender.push(this.events.now);
-    this.#arm();
+    this.arm();
   }
 
   shutdown(): void {
@@ -116,171 +67,13 @@ export class TcpEnd implements Wakeable, SenderOutput {
     this.sender.fin = true;
     this.#passiveClose = this.receiver.finished;
     this.sender.push(this.events.now);
-    this.#arm();
+    this.arm();
   }
 
   abort(): void {
     const synchronized = this.state === 'established' || this.state === 'syn-received';
     this.state = 'reset';
-    if (synchronized) this.#transmit(this.#acceptableSequence(), 0, TcpFlag.Rst | TcpFlag.Ack, 0);
-  }
-
-  get over(): boolean {
-    return this.state === 'done' || this.state === 'reset' || this.state === 'time-wait';
-  }
-
-  // Positions and sequence numbers.
-
-  wireOf(position: number): number {
-    return (this.config.initialSequence + position) >>> 0;
-  }
-
-  /** Position in this end's own sending of an ack number from the wire. */
-  ackPosition(ack: number): number {
-    return this.sender.una + seqDiff(seqNum(ack), seqNum(this.wireOf(this.sender.una)));
-  }
-
-  #dataPosition(seq: number): number {
-    const { next } = this.receiver;
-    return next + seqDiff(seqNum(seq), seqNum(this.#peerIss + next));
-  }
-
-  timestampNow(): number {
-    const { timestampOffset, timestampTick } = this.config;
-    return (timestampOffset + Math.floor(this.events.now / timestampTick)) >>> 0;
-  }
-
-  // Output.
-
-  segment(start: number, end: number): void {
-    const { written } = this.sender;
-    const fin = end > written;
-    const dataEnd = fin ? written : end;
-    const flags = TcpFlag.Ack | (fin ? TcpFlag.Fin : 0) | (dataEnd === written ? TcpFlag.Psh : 0);
-    this.#transmit(start, dataEnd - start, flags, start - 1 + this.map.sendShift);
-  }
-
-  probe(): void {
-    this.#transmit(this.sender.una - 1, 0, TcpFlag.Ack, 0);
-  }
-
-  /** Linux tcp_acceptable_seq: SND.NXT, or the end of the window where that was taken back. */
-  #acceptableSequence(): number {
-    const { nxt, windowEnd } = this.sender;
-    if (windowEnd >= nxt) return nxt;
-    if (this.config.ackSlack && this.#scaled && nxt - windowEnd < 1 << this.receiver.scale) return nxt;
-    return windowEnd;
-  }
-
-  #sendAck(): void {
-    this.#transmit(this.#acceptableSequence(), 0, TcpFlag.Ack, 0);
-  }
-
-  #transmit(start: number, length: number, flags: number, content: number): void {
-    const packet = this.pool.take(this.map.out, this.host);
-    const segment = packet.segment.clear();
-    segment.seq = seqNum(this.wireOf(start));
-    segment.flags = flags;
-    segment.payloadLength = length;
-    packet.content = content;
-    if (this.timestamps) {
-      segment.options |= OptionBit.Timestamps;
-      segment.tsval = this.timestampNow();
-      segment.tsecr = this.receiver.tsRecent;
-    }
-    if ((flags & TcpFlag.Ack) !== 0) {
-      segment.ack = seqNum(this.#peerIss + this.receiver.next);
-      segment.window = this.receiver.selectWindow();
-      if (this.sack && (flags & TcpFlag.Rst) === 0) {
-        this.receiver.fillSack(segment, this.#peerIss, this.timestamps ? 3 : 4);
-      }
-      this.#ackAt = NEVER;
-      this.#unackedBytes = 0;
-    }
-    this.around.transmit(packet);
-  }
-
-  #sendHandshake(): void {
-    const { config } = this;
-    const active = this.state === 'syn-sent';
-    const packet = this.pool.take(this.map.out, this.host);
-    const segment = packet.segment.clear();
-    segment.seq = seqNum(config.initialSequence);
-    segment.flags = active ? TcpFlag.Syn : TcpFlag.Syn | TcpFlag.Ack;
-    segment.options = OptionBit.Mss;
-    segment.mss = config.mss;
-    segment.window = Math.min(65535, config.receiveBuffer);
-    if (active ? config.windowScale >= 0 : this.#scaled) {
-      segment.options |= OptionBit.WindowScale;
-      segment.windowScale = config.windowScale;
-    }
-    if (active ? config.sack : this.sack) segment.options |= OptionBit.SackPermitted;
-    if (active ? config.timestamps : this.timestamps) {
-      segment.options |= OptionBit.Timestamps;
-      segment.tsval = this.timestampNow();
-      segment.tsecr = active ? 0 : this.receiver.tsRecent;
-    }
-    if (!active) segment.ack = seqNum(this.#peerIss + 1);
-    this.receiver.window = segment.window;
-    this.receiver.told = 1;
-    this.#handshakeAt = this.events.now + 1000 * 2 ** Math.min(5, this.#handshakeTries++);
-    this.around.transmit(packet);
-    this.#arm();
-  }
-
-  /** RFC 9293 section 3.10.7.1: what a closed port answers. */
-  #refuse(incoming: TcpSegment): void {
-    if (incoming.has(TcpFlag.Rst)) return;
-    const packet = this.pool.take(this.map.out, this.host);
-    const segment = packet.segment.clear();
-    if (incoming.has(TcpFlag.Ack)) {
-      segment.seq = incoming.ack;
-      segment.flags = TcpFlag.Rst;
-    } else {
-      segment.ack = incoming.end;
-      segment.flags = TcpFlag.Rst | TcpFlag.Ack;
-    }
-    this.around.transmit(packet);
-  }
-
-  // Timers: one pending wake-up at the earliest deadline; a stale one does nothing.
-
-  #arm(): void {
-    const { sender } = this;
-    const at = Math.min(
-      sender.rtoAt,
-      sender.tailAt,
-      sender.persistAt,
-      this.#ackAt,
-      this.#keepaliveAt,
-      this.#handshakeAt,
-    );
-    if (at >= this.#wakeAt) return;
-    this.#wakeAt = at;
-    this.events.schedule(at, this, 0);
-  }
-
-  wake(): void {
-    const { now } = this.events;
-    if (now < this.#wakeAt) return;
-    this.#wakeAt = NEVER;
-    if (this.over || this.state === 'closed' || this.state === 'listen') return;
-    const { sender } = this;
-    if (now >= this.#handshakeAt) this.#sendHandshake();
-    if (now >= sender.rtoAt) sender.onRetransmissionTimer(now);
-    if (now >= sender.tailAt) sender.onTailTimer(now);
-    if (now >= sender.persistAt) sender.onPersistTimer(now);
-    if (now >= this.#ackAt) this.#sendAck();
-    if (now >= this.#keepaliveAt) this.#keepalive();
-    this.#arm();
-  }
-
-  #keepalive(): void {
-    this.#keepaliveAt = this.events.now + this.config.keepalive;
-    const { una, nxt } = this.sender;
-    if (this.state !== 'established' || una < nxt) return;
-    const garbage = this.config.keepaliveByte && una > 1 ? 1 : 0;
-    this.#transmit(una - 1, garbage, TcpFlag.Ack, una - 2 + this.map.sendShift);
+    if (synchronized) this.transmit(this.acceptableSequence(), 0, TcpFlag.Rst | TcpFlag.Ack, 0);
   }
 
   // Input.
@@ -291,7 +84,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
       case 'closed':
       case 'reset':
       case 'done':
-        this.#refuse(segment);
+        this.refuse(segment);
         break;
       case 'listen':
         if (segment.has(TcpFlag.Syn) && !segment.has(TcpFlag.Ack)) this.#accept(segment);
@@ -302,19 +95,19 @@ export class TcpEnd implements Wakeable, SenderOutput {
       default:
         if (this.#acceptable(packet)) this.#onSegment(packet);
     }
-    this.#arm();
+    this.arm();
   }
 
   #negotiate(syn: TcpSegment): void {
     const { config } = this;
-    this.#peerIss = syn.seq;
+    this.peerIss = syn.seq;
     this.receiver.next = 1;
     this.receiver.told = 1;
     this.timestamps = config.timestamps && syn.hasOption(OptionBit.Timestamps);
     this.sack = config.sack && syn.hasOption(OptionBit.SackPermitted);
-    this.#scaled = config.windowScale >= 0 && syn.hasOption(OptionBit.WindowScale);
-    this.sendScale = this.#scaled ? Math.min(14, syn.windowScale) : 0;
-    this.receiver.scale = this.#scaled ? config.windowScale : 0;
+    this.scaled = config.windowScale >= 0 && syn.hasOption(OptionBit.WindowScale);
+    this.sendScale = this.scaled ? Math.min(14, syn.windowScale) : 0;
+    this.receiver.scale = this.scaled ? config.windowScale : 0;
     if (this.timestamps) this.receiver.tsRecent = syn.tsval;
     const peerMss = syn.hasOption(OptionBit.Mss) ? syn.mss : 536;
     if (peerMss < 536) this.around.fault('options', `the MSS became ${peerMss}`);
@@ -328,7 +121,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
     this.state = 'syn-received';
     this.#negotiate(syn);
     this.sender.nxt = 1;
-    this.#sendHandshake();
+    this.sendHandshake();
   }
 
   #onSynSent(segment: TcpSegment): void {
@@ -343,15 +136,15 @@ export class TcpEnd implements Wakeable, SenderOutput {
     if (!segment.has(TcpFlag.Syn) || !segment.has(TcpFlag.Ack)) return;
     this.#negotiate(segment);
     this.#established();
-    this.#sendAck();
+    this.sendAck();
     this.owner?.onEstablished();
   }
 
   #established(): void {
     this.state = 'established';
     this.sender.una = 1;
-    this.#handshakeAt = NEVER;
-    this.#keepaliveAt = this.events.now + this.config.keepalive;
+    this.handshakeAt = NEVER;
+    this.keepaliveAt = this.events.now + this.config.keepalive;
     this.#highestEdge = this.sender.windowEnd;
   }
 
@@ -359,11 +152,11 @@ export class TcpEnd implements Wakeable, SenderOutput {
   #acceptable(packet: Packet): boolean {
     const { segment } = packet;
     const { receiver } = this;
-    const start = this.#dataPosition(segment.seq);
+    const start = this.dataPosition(segment.seq);
     const end = start + segment.sequenceLength;
     const rst = segment.has(TcpFlag.Rst);
     if (this.state === 'syn-received' && segment.has(TcpFlag.Syn) && start === 0) {
-      this.#sendHandshake();
+      this.sendHandshake();
       return false;
     }
     if (!rst && !segment.has(TcpFlag.Syn)) this.#checkOptions(segment);
@@ -425,7 +218,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
       if (this.events.now - this.#lastInvalid < INVALID_RATE_LIMIT) return;
       this.#lastInvalid = this.events.now;
     }
-    this.#sendAck();
+    this.sendAck();
   }
 
   #onReset(): void {
@@ -443,14 +236,14 @@ export class TcpEnd implements Wakeable, SenderOutput {
     if (stamped && segment.has(TcpFlag.Ack)) {
       const ahead = (segment.tsecr - this.timestampNow()) | 0;
       // Clocks of other rates drift apart while a flow drains; a wrong delta is off by far more.
-      const slack = 1000 + this.events.now;
+      const slack = 1000 + 10 * this.events.now;
       if (Math.abs(ahead) > slack) this.around.fault('tsecr', `TSecr is ${ahead} from its clock`);
     }
   }
 
   #onSegment(packet: Packet): void {
     const { segment } = packet;
-    const start = this.#dataPosition(segment.seq);
+    const start = this.dataPosition(segment.seq);
     const ack = this.ackPosition(segment.ack);
     const { sender, receiver } = this;
     if (ack > sender.nxt) {
@@ -465,7 +258,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
         receiver.tsMade = packet.made;
       }
     }
-    this.#keepaliveAt = this.events.now + this.config.keepalive;
+    this.keepaliveAt = this.events.now + this.config.keepalive;
     const opening = this.state === 'syn-received';
     if (opening) {
       if (ack < 1) return;
@@ -532,11 +325,11 @@ export class TcpEnd implements Wakeable, SenderOutput {
     const before = receiver.next;
     const inOrder = start <= before;
     const fresh = receiver.take(start, end, segment.has(TcpFlag.Fin));
-    this.#unackedBytes += receiver.next - before;
+    this.unackedBytes += receiver.next - before;
     const hole = receiver.outOfOrder.count > 0;
-    const prompt = this.config.quickAck || this.#unackedBytes >= 2 * this.config.mss;
-    if (!fresh || !inOrder || hole || receiver.finished || prompt) this.#sendAck();
-    else if (this.#ackAt === NEVER) this.#ackAt = this.events.now + DELAYED_ACK;
+    const prompt = this.config.quickAck || this.unackedBytes >= 2 * this.config.mss;
+    if (!fresh || !inOrder || hole || receiver.finished || prompt) this.sendAck();
+    else if (this.ackAt === NEVER) this.ackAt = this.events.now + DELAYED_ACK;
   }
 
   /** Both directions finished and acked: the one that finished second forgets at once. */
@@ -544,7 +337,7 @@ export class TcpEnd implements Wakeable, SenderOutput {
     const { sender, receiver } = this;
     if (!receiver.finished || !sender.fin || sender.una < sender.limit) return;
     this.state = this.#passiveClose ? 'done' : 'time-wait';
-    this.#ackAt = NEVER;
-    this.#keepaliveAt = NEVER;
+    this.ackAt = NEVER;
+    this.keepaliveAt = NEVER;
   }
 }
