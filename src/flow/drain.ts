@@ -236,7 +236,7 @@ function emitDirect(x: Connection, segment: TcpSegment, start: number, out: Outb
     emission.payloadStart = segment.payloadLength;
     sent.payloadLength = 0;
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
-    sent.seq = seqMin(x.far.max, farEdge(x));
+    sent.seq = x.far.max;
   } else {
     emission.payloadStart = start;
     trimHead(sent, start);

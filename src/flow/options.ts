@@ -1,0 +1,39 @@
+/** What a flow engine is told at its making. */
+import type { Flow } from './flow.js';
+
+/** All times in milliseconds. */
+export interface EngineOptions {
+  /** The cut is made this long after the request at the latest, windows or not. */
+  readonly clampDeadline: number;
+  /** A drain that takes longer breaks the flow. */
+  readonly drainLimit: number;
+  /** A flow that ended with FINs is translated for this long after. */
+  readonly lingerClosed: number;
+  /** … and one that ended with a reset for this long. */
+  readonly lingerReset: number;
+  /** RFC 5382 REQ-5: at least 2 h 4 min. */
+  readonly idle: number;
+  /** A handshake that is not complete by then is forgotten. */
+  readonly halfOpen: number;
+  /** Most bytes on their way from one end to the other while a flow is clamped. */
+  readonly clampCap: number;
+  /** Most connections that belong to no flow (yet). */
+  readonly maxUnpaired: number;
+}
+
+export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
+  clampDeadline: 200,
+  drainLimit: 30_000,
+  lingerClosed: 240_000,
+  lingerReset: 60_000,
+  idle: 7_440_000,
+  halfOpen: 60_000,
+  clampCap: 1 << 20,
+  maxUnpaired: 65_536,
+};
+
+export type EngineListener = (
+  flow: Flow,
+  kind: 'state' | 'fin' | 'rst',
+  from: 'peer' | 'core' | undefined,
+) => void;
