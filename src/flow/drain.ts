@@ -17,9 +17,9 @@ import {
   emitBareAck,
   farAck,
   farEdge,
+  moveStart,
   shiftSack,
   tellableEdge,
-  trimHead,
   windowField,
 } from './mapping.js';
 import type { Outbox } from './outbox.js';
@@ -85,13 +85,7 @@ function probe(y: Connection, out: Outbox): void {
  * would keep that in its buffers, take nothing more from Y for it, and never drain.
  */
 function repeatAckToShell(x: Connection, out: Outbox): void {
-  const emission = out.add();
-  emission.tuple = x.toShell;
-  emission.payloadStart = 0;
-  emission.payloadEnd = 0;
-  emission.made = true;
-  emission.mss = x.shell.mss;
-  const segment = emission.segment.clear();
+  const segment = out.addMade(x.toShell, x.shell.mss);
   segment.flags = TcpFlag.Ack;
   segment.seq = x.cutMax;
   segment.ack = seqMin(x.far.ack, x.shell.max);
@@ -145,13 +139,7 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   const news = seqAfter(ack, x.toldAck) || seqAfter(tellableEdge(x), x.toldEdge);
   if (bare && !news && !duplicateOfUse && !isProbe) return;
 
-  const emission = out.add();
-  emission.tuple = x.toFar;
-  emission.payloadStart = 0;
-  emission.payloadEnd = segment.payloadLength;
-  emission.made = false;
-  emission.mss = x.far.mss;
-  const sent = emission.segment.copyFrom(segment);
+  const sent = out.addEdited(x.toFar, x.far.mss, segment, 0, segment.payloadLength);
   if (sent.hasOption(OptionBit.Sack) && segment.ack !== ack) clearSack(sent);
   sent.ack = ack;
   sent.window = windowField(edge, ack, x.shell.windowScale);
@@ -201,14 +189,7 @@ function acknowledgeShell(x: Connection, segment: TcpSegment, duplicates: boolea
 
 /** The received segment with the payload [start, end) for the shell. */
 function emitToShell(x: Connection, segment: TcpSegment, start: number, end: number, out: Outbox): void {
-  const emission = out.add();
-  emission.tuple = x.toShell;
-  emission.payloadStart = start;
-  emission.payloadEnd = end;
-  emission.made = false;
-  emission.mss = x.shell.mss;
-  const sent = emission.segment.copyFrom(segment);
-  sent.payloadLength = end - start;
+  const sent = out.addEdited(x.toShell, x.shell.mss, segment, start, end);
   if (sent.payloadLength < segment.payloadLength || segment.has(TcpFlag.Fin)) {
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = seqMin(segment.seq, x.cut);
@@ -226,20 +207,14 @@ function emitToShell(x: Connection, segment: TcpSegment, start: number, end: num
 /** The received segment straight to Y: its payload from `start` on, or only what it acknowledges. */
 function emitDirect(x: Connection, segment: TcpSegment, start: number, out: Outbox): void {
   const y = x.other;
-  const emission = out.add();
-  emission.tuple = y.toFar;
-  emission.made = false;
-  emission.mss = y.far.mss;
-  emission.payloadEnd = segment.payloadLength;
-  const sent = emission.segment.copyFrom(segment);
+  const { payloadLength } = segment;
+  const from = start === NO_PAYLOAD ? payloadLength : start;
+  const sent = out.addEdited(y.toFar, y.far.mss, segment, from, payloadLength);
   if (start === NO_PAYLOAD) {
-    emission.payloadStart = segment.payloadLength;
-    sent.payloadLength = 0;
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = x.far.max;
   } else {
-    emission.payloadStart = start;
-    trimHead(sent, start);
+    moveStart(sent, start);
   }
   sent.seq = seqAdd(sent.seq, x.delta);
   const ack = combinedAck(y);

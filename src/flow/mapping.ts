@@ -73,10 +73,9 @@ export function tellableEdge(x: Connection): SeqNum {
   return seqAdd(ack, windowField(farEdge(x), ack, scale) * 2 ** scale);
 }
 
-/** Takes `count` bytes off the front of a segment that is to be sent without them. */
-export function trimHead(segment: TcpSegment, count: number): void {
+/** Lets a segment begin `count` bytes later; its payload has been shortened already. */
+export function moveStart(segment: TcpSegment, count: number): void {
   segment.seq = seqAdd(segment.seq, count);
-  segment.payloadLength -= count;
   if (!segment.has(TcpFlag.Urg)) return;
   if (segment.urgent > count) segment.urgent -= count;
   else segment.flags &= ~TcpFlag.Urg;
@@ -143,13 +142,7 @@ export function liftBareAck(x: Connection, segment: TcpSegment, edge: SeqNum): v
  * that X was sent, as far as X's window reaches, and what X may now know of acknowledgment and window. Returns what will be sent.
  */
 export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbox): TcpSegment {
-  const emission = out.add();
-  emission.tuple = x.toFar;
-  emission.payloadStart = 0;
-  emission.payloadEnd = 0;
-  emission.made = true;
-  emission.mss = x.far.mss;
-  const segment = emission.segment.clear();
+  const segment = out.addMade(x.toFar, x.far.mss);
   segment.flags = TcpFlag.Ack;
   segment.seq = seqMin(sentToFar(x), x.far.edge);
   segment.ack = ack;
@@ -165,13 +158,7 @@ export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbo
 
 /** A reset made by the switch for X. `seq` must be what X expects next, or X only answers it. */
 export function emitReset(x: Connection, seq: SeqNum, out: Outbox): void {
-  const emission = out.add();
-  emission.tuple = x.toFar;
-  emission.payloadStart = 0;
-  emission.payloadEnd = 0;
-  emission.made = true;
-  emission.mss = x.far.mss;
-  const segment = emission.segment.clear();
+  const segment = out.addMade(x.toFar, x.far.mss);
   segment.flags = TcpFlag.Rst;
   segment.seq = seq;
 }

@@ -33,14 +33,34 @@ export class Outbox {
     this.count = 0;
   }
 
-  /** The next free emission, to be filled by the caller. Allocates only while the outbox grows. */
-  add(): Emission {
+  /** A segment that the engine makes; returns it, empty, to be filled. */
+  addMade(tuple: Tuple, mss: number): TcpSegment {
+    const emission = this.add(tuple, mss, 0, 0);
+    emission.made = true;
+    return emission.segment.clear();
+  }
+
+  /** The received segment with the payload [start, end); returns it as it came, but for its length. */
+  addEdited(tuple: Tuple, mss: number, received: TcpSegment, start: number, end: number): TcpSegment {
+    const emission = this.add(tuple, mss, start, end);
+    emission.made = false;
+    const segment = emission.segment.copyFrom(received);
+    segment.payloadLength = end - start;
+    return segment;
+  }
+
+  /** Allocates only while the outbox grows. */
+  private add(tuple: Tuple, mss: number, start: number, end: number): Emission {
     let item = this.items[this.count];
     if (item === undefined) {
       item = new Emission();
       this.items.push(item);
     }
     this.count++;
+    item.tuple = tuple;
+    item.mss = mss;
+    item.payloadStart = start;
+    item.payloadEnd = end;
     return item;
   }
 }

@@ -393,13 +393,8 @@ export class FlowStepper {
 
   /** The received segment as it is, to be edited further; returns the segment that will be sent. */
   private forward(x: Connection, segment: TcpSegment, fromShell: boolean): TcpSegment {
-    const emission = this.outbox.add();
-    emission.tuple = fromShell ? x.toFar : x.toShell;
-    emission.payloadStart = 0;
-    emission.payloadEnd = segment.payloadLength;
-    emission.made = false;
-    emission.mss = fromShell ? x.far.mss : x.shell.mss;
-    return emission.segment.copyFrom(segment);
+    const [tuple, mss] = fromShell ? [x.toFar, x.far.mss] : [x.toShell, x.shell.mss];
+    return this.outbox.addEdited(tuple, mss, segment, 0, segment.payloadLength);
   }
 
   private noteTold(x: Connection, segment: TcpSegment, fromShell: boolean): void {

@@ -12,8 +12,8 @@ import {
   farEdge,
   keepMarkRecent,
   liftBareAck,
+  moveStart,
   shiftSack,
-  trimHead,
 } from './mapping.js';
 import type { Outbox } from './outbox.js';
 
@@ -36,15 +36,9 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     start = before;
   }
   const y = x.other;
-  const emission = out.add();
-  emission.tuple = y.toFar;
-  emission.payloadStart = start;
-  emission.payloadEnd = segment.payloadLength;
-  emission.made = false;
-  emission.mss = y.far.mss;
-  const sent = emission.segment.copyFrom(segment);
+  const sent = out.addEdited(y.toFar, y.far.mss, segment, start, segment.payloadLength);
   liftBareAck(x, sent, farEdge(x));
-  trimHead(sent, start);
+  moveStart(sent, start);
   sent.seq = seqAdd(sent.seq, x.delta);
   if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);
   sent.window = convertWindow(sent.window, x.far.windowScale, y.shell.windowScale);
