@@ -230,12 +230,18 @@ export class FlowEngine implements FlowKeeper {
       if (x.flow === undefined) {
         if (quiet >= (x.established ? idle : halfOpen)) this.unpairedEnded(x);
       } else {
-        const limit = x.flow.state === 'watched' ? halfOpen : idle;
+        const limit = this.quietLimit(x.flow);
         if (quiet < limit || now - x.other.lastPacketAt < limit) continue;
-        this.stepper.end(x.flow, 'idle', 'idle', now);
+        this.stepper.end(x.flow, 'idle', bothEnded(x.flow) ? 'fin' : 'idle', now);
         this.forget(x.flow);
       }
     }
+  }
+
+  /** How long a flow may be quiet before it is given up, ms (RFC 5382 REQ-5 for the last two). */
+  private quietLimit(flow: Flow): number {
+    if (flow.state === 'watched') return this.options.halfOpen;
+    return bothEnded(flow) ? this.options.lingerClosed : this.options.idle;
   }
 
   private forget(flow: Flow): void {
@@ -263,4 +269,9 @@ function startsAnew(x: Connection, flow: Flow, segment: TcpSegment): boolean {
   if (flow.reason !== 'fin') return true;
   if (x.timestamps && segment.tsval !== 0) return ((segment.tsval - x.far.tsval) | 0) > 0;
   return seqDiff(segment.seq, x.far.max) > 0;
+}
+
+/** Both ends have sent a FIN; whatever is missing was lost for good, if nobody says anything more. */
+function bothEnded({ outer, inner }: Flow): boolean {
+  return outer.far.finSeen && inner.far.finSeen;
 }

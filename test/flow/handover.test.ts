@@ -317,6 +317,18 @@ t.test('more than 4 GiB, before the cut and after it', async (t) => {
   t.equal(direct.state, 'stitched', 'a reset still has to be exact');
 });
 
+t.test('a flow whose last ack never comes is closed before it would be idle', async (t) => {
+  const driver = new Driver({ engine: { lingerClosed: 20_000 } }).reach('closing');
+  driver.send('B', { seq: 0, ack: 151, flags: TcpFlag.Fin, ...ts });
+  t.equal(driver.state, 'closing');
+  driver.tick(31_000);
+  t.equal(driver.state, 'gone');
+  t.equal(driver.events.at(-1), 'closed');
+  const halfClosed = new Driver({ engine: { lingerClosed: 20_000 } }).reach('closing');
+  halfClosed.tick(31_000);
+  t.equal(halfClosed.state, 'closing', 'one that is half-closed may go on for long');
+});
+
 t.test('a pair whose inner connection never comes is given up', async (t) => {
   const driver = new Driver({ engine: { halfOpen: 1000 } }).openOuter();
   driver.tick(11_000);
