@@ -1,6 +1,6 @@
 /**
- * What the control part of a switch needs of a data path. The userspace and the kernel path both implement
- * it with the same behaviour, packet for packet; `test/contract/dataplane` runs on both.
+ * What the control part of a switch needs of a data path. Whatever implements it behaves as the flow engine
+ * says, packet for packet.
  *
  * Every request is atomic: it is done when its promise resolves, and a rejected one (`SutureError`) changed
  * nothing.

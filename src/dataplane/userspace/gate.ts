@@ -11,6 +11,7 @@
  * answers with ICMP), and packets for the host itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import type { OwnedPorts } from '../../flow/endpoints.js';
 import type { Clock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
@@ -23,7 +24,8 @@ export class Gate {
   private readonly table: string;
   private child: ChildProcess | undefined;
   private complaints = '';
-  private generation = 0;
+  /** Begins anywhere, so that another switch's marks are not taken for one's own. */
+  private generation = randomInt(1, 2 ** 30);
   private stopping = false;
 
   constructor(

@@ -1,0 +1,75 @@
+import { MessageChannel } from 'node:worker_threads';
+import t from 'tap';
+import type { DataPlane, FlowEvent, FlowSnapshot } from '../../src/dataplane/port.js';
+import { DataPlaneService, RemoteDataPlane } from '../../src/dataplane/remote.js';
+import { SutureError } from '../../src/platform/errors.js';
+
+const SNAPSHOT: FlowSnapshot = {
+  id: 'f1',
+  state: 'watched',
+  up: { packets: 1, bytes: 2 },
+  down: { packets: 3, bytes: 4 },
+  toShellStitched: { packets: 0, bytes: 0 },
+  history: [{ state: 'watched', at: 5 }],
+};
+
+function fakePlane(calls: unknown[][]) {
+  let tell: (event: FlowEvent) => void = () => {};
+  const note =
+    <Result>(name: string, result: Result) =>
+    async (...args: unknown[]): Promise<Result> => {
+      calls.push([name, ...args]);
+      return result;
+    };
+  const plane: DataPlane = {
+    kind: 'userspace',
+    start: note('start', undefined),
+    stop: note('stop', undefined),
+    own: note('own', undefined),
+    disown: note('disown', undefined),
+    pair: note('pair', SNAPSHOT),
+    enable: async () => {
+      throw new SutureError('SUT_FLOW_UNKNOWN', 'no such flow');
+    },
+    close: note('close', SNAPSHOT),
+    list: note('list', [SNAPSHOT]),
+    counters: note('counters', { received: 7 }),
+    onEvent: (listener) => {
+      tell = listener;
+    },
+  };
+  return { plane, tell: (event: FlowEvent) => tell(event) };
+}
+
+t.test('a data path in another thread', async (t) => {
+  const { port1, port2 } = new MessageChannel();
+  const calls: unknown[][] = [];
+  const { plane, tell } = fakePlane(calls);
+  const service = new DataPlaneService(plane, port1);
+  const remote = new RemoteDataPlane('userspace', port2);
+  await remote.start();
+  t.teardown(() => port1.close());
+
+  const ports = [{ address: '192.0.2.1', from: 80, to: 80 }];
+  await remote.own(ports);
+  t.same(await remote.list(), [SNAPSHOT]);
+  t.same(await remote.counters(), { received: 7 });
+  t.same(calls, [['own', ports], ['list'], ['counters']]);
+
+  const offsets = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
+  await t.rejects(remote.enable('f1', offsets), { code: 'SUT_FLOW_UNKNOWN', message: 'no such flow' });
+
+  const told = new Promise<FlowEvent>((resolve) => remote.onEvent(resolve));
+  tell({ kind: 'fin', flow: SNAPSHOT, from: 'peer' });
+  t.same(await told, { kind: 'fin', flow: SNAPSHOT, from: 'peer' });
+
+  const polled = remote.close('f1');
+  service.poll();
+  t.same(calls.at(-1), ['close', 'f1'], 'served between packets, without the event loop');
+  t.same(await polled, SNAPSHOT);
+
+  const late = remote.list();
+  const rejected = t.rejects(late, { code: 'SUT_SHUTTING_DOWN' });
+  await remote.stop();
+  await rejected;
+});
