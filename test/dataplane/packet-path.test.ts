@@ -5,10 +5,14 @@ import { FlowEngine } from '../../src/flow/engine.js';
 import { tcpPacket } from '../../src/wire/build.js';
 import { destinationOf, formatEndpoint, sourceOf, tupleOf } from '../../src/wire/endpoint.js';
 import { ChecksumState, FrameKind, FrameView } from '../../src/wire/frame.js';
+import { emitIcmpv4Error } from '../../src/wire/icmp.js';
+import { IcmpErrorView, isIcmpChecksumValid } from '../../src/wire/icmp-error.js';
+import { emitIpv4 } from '../../src/wire/ipv4.js';
 import { OptionBit, TcpFlag, TcpSegment } from '../../src/wire/segment.js';
 import { seqNum } from '../../src/wire/seq.js';
 import { readSegment } from '../../src/wire/tcp.js';
 import { Tuple } from '../../src/wire/tuple.js';
+import { IpProto } from '../../src/wire/types.js';
 
 // Frames in, IP packets out, without an interface: what leaves must be what a receiver accepts, byte for byte.
 
@@ -23,6 +27,8 @@ interface Sent {
 
 class Bench {
   readonly sent: Sent[] = [];
+  /** The same as bytes, since the flow was stitched. */
+  readonly raw: Uint8Array[] = [];
   readonly engine = new FlowEngine();
   readonly path: PacketPath;
   now = 0;
@@ -40,7 +46,9 @@ class Bench {
     this.engine.own({ address: a.address, from: 80, to: 80 });
     this.engine.own({ address: a.address, from: 20000, to: 20000 });
     const take = (bytes: Uint8Array, start: number, end: number): SendResult => {
-      this.sent.push(decode(bytes.slice(start, end)));
+      const packet = bytes.slice(start, end);
+      this.raw.push(packet);
+      if (isTcp(packet)) this.sent.push(decode(packet));
       return SendResult.Sent;
     };
     this.path = new PacketPath(this.engine, { sendIpv4: take, sendIpv6: take }, mtu);
@@ -92,6 +100,7 @@ class Bench {
     );
     t.equal(this.engine.flow('f')?.state, 'stitched');
     this.sent.length = 0;
+    this.raw.length = 0;
     return this;
   }
 }
@@ -120,6 +129,10 @@ function leavePartial(frame: Buffer): void {
   let sum = view.pseudoSum(view.end - view.l4);
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
   frame.writeUInt16BE(sum, view.l4 + 16);
+}
+
+function isTcp(packet: Uint8Array): boolean {
+  return new FrameView().parseIp(packet, 0, packet.length) !== FrameKind.IcmpError;
 }
 
 function decode(packet: Uint8Array): Sent {
@@ -259,3 +272,45 @@ t.test('a segment across the cut is parted: above it to the core, below it to th
   t.same(shell?.payload, bytes(120).subarray(0, 50));
   t.equal(shell?.segment.seq, 151);
 });
+
+t.test(
+  'an ICMP error about a translated packet goes to the end that sent it, as that end knows the packet',
+  async (t) => {
+    const bench = new Bench().stitch();
+    // The peer's byte 101 left as the shell's 9001 on the inner connection; a router behind the switch can't pass it on.
+    const quotedPacket = tcpPacket(
+      bench.tuples.AB,
+      Object.assign(tcp(9001, 5001), { payloadLength: 30 }),
+      bytes(30),
+    );
+    const payload = emitIcmpv4Error({ type: 3, code: 4, info: 1280, quoted: quotedPacket });
+    const packet = emitIpv4({
+      source: '10.3.0.1',
+      destination: '10.2.0.2',
+      protocol: IpProto.Icmp,
+      ttl: 60,
+      tos: 0,
+      id: 1,
+      dontFragment: false,
+      moreFragments: false,
+      fragmentOffset: 0,
+      options: new Uint8Array(0),
+      payload,
+    });
+    const frame = Buffer.concat([ethernet(packet), packet]);
+    bench.path.receive(frame, frame.length, false, 0);
+    t.equal(bench.raw.length, 1);
+    const view = new FrameView();
+    const sent = bench.raw[0] ?? new Uint8Array(0);
+    t.equal(view.parseIp(sent, 0, sent.length), FrameKind.IcmpError);
+    const error = new IcmpErrorView();
+    t.ok(error.read(view) && isIcmpChecksumValid(view));
+    const outer = new Tuple();
+    view.readTuple(outer);
+    t.match([sourceOf(outer).address, destinationOf(outer).address], ['10.3.0.1', '10.1.0.2']);
+    t.equal(formatEndpoint(sourceOf(error.tuple)), '10.1.0.2:40000');
+    t.equal(formatEndpoint(destinationOf(error.tuple)), '10.2.0.2:80');
+    t.equal(error.seq, 101);
+    t.equal(error.mtu, 1280);
+  },
+);
