@@ -17,7 +17,6 @@ import {
   emitBareAck,
   farAck,
   farEdge,
-  moveStart,
   shiftSack,
   tellableEdge,
   windowField,
@@ -28,8 +27,6 @@ import type { Outbox } from './outbox.js';
 const TSVAL_LEAD = 2;
 /** Keepalives and window probes repeat at most one byte (RFC 9293 section 3.8.4). */
 const PROBE_BYTES = 1;
-/** In place of a payload's start: only the acknowledgment is sent. */
-const NO_PAYLOAD = -1;
 
 /** Puts the cut at the end of the highest byte of X's that went to the shell. */
 export function makeCut(x: Connection): void {
@@ -113,15 +110,16 @@ export function drainFromFar(x: Connection, segment: TcpSegment, out: Outbox): v
     acknowledgeFar(x, segment, out);
     acknowledgeShell(x, segment, !carries && !known, out);
   } else if (seqDiff(end, x.cut) <= 0) {
-    emitToShell(x, segment, 0, payloadLength, out);
+    emitToShell(x, segment, payloadLength, out);
     acknowledgeFar(x, segment, out);
   } else if (seqDiff(seq, x.cut) >= 0) {
-    emitDirect(x, segment, 0, out);
+    emitDirect(x, segment, true, out);
     acknowledgeShell(x, segment, false, out);
   } else {
-    const below = seqDiff(x.cut, seq);
-    emitDirect(x, segment, below, out);
-    emitToShell(x, segment, 0, below, out);
+    // Across the cut: whole to Y, which drops what it has by its numbers, and the part below to the shell.
+    // Bytes that the shell consumed must not go along: they stand where Y expects others.
+    if (seqDiff(seq, x.transparentFrom) >= 0) emitDirect(x, segment, true, out);
+    emitToShell(x, segment, seqDiff(x.cut, seq), out);
   }
 }
 
@@ -139,7 +137,7 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   const news = seqAfter(ack, x.toldAck) || seqAfter(tellableEdge(x), x.toldEdge);
   if (bare && !news && !duplicateOfUse && !isProbe) return;
 
-  const sent = out.addEdited(x.toFar, x.far.mss, segment, 0, segment.payloadLength);
+  const sent = out.addEdited(x.toFar, x.far.mss, segment, segment.payloadLength);
   if (sent.hasOption(OptionBit.Sack) && segment.ack !== ack) clearSack(sent);
   sent.ack = ack;
   sent.window = windowField(edge, ack, x.shell.windowScale);
@@ -158,7 +156,7 @@ function acknowledgeFar(x: Connection, segment: TcpSegment, out: Outbox): void {
     seqAfter(tellableEdge(y), y.toldEdge) ||
     carriesSackFor(x, segment)
   ) {
-    emitDirect(x, segment, NO_PAYLOAD, out);
+    emitDirect(x, segment, false, out);
   }
 }
 
@@ -184,12 +182,12 @@ function acknowledgeShell(x: Connection, segment: TcpSegment, duplicates: boolea
   const opened = seqDiff(edge, x.toldShellEdge) >= 2 ** x.far.windowScale;
   const news = seqAfter(ack, x.toldShellAck) || (opened && !drained(x.other));
   const loss = outstanding && ack === x.toldShellAck && (duplicates || segment.hasOption(OptionBit.Sack));
-  if (news || loss) emitToShell(x, segment, 0, 0, out);
+  if (news || loss) emitToShell(x, segment, 0, out);
 }
 
-/** The received segment with the payload [start, end) for the shell. */
-function emitToShell(x: Connection, segment: TcpSegment, start: number, end: number, out: Outbox): void {
-  const sent = out.addEdited(x.toShell, x.shell.mss, segment, start, end);
+/** The received segment with the first `length` bytes of its payload for the shell. */
+function emitToShell(x: Connection, segment: TcpSegment, length: number, out: Outbox): void {
+  const sent = out.addEdited(x.toShell, x.shell.mss, segment, length);
   if (sent.payloadLength < segment.payloadLength || segment.has(TcpFlag.Fin)) {
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = seqMin(segment.seq, x.cut);
@@ -204,17 +202,13 @@ function emitToShell(x: Connection, segment: TcpSegment, start: number, end: num
   x.noteToldShell(sent);
 }
 
-/** The received segment straight to Y: its payload from `start` on, or only what it acknowledges. */
-function emitDirect(x: Connection, segment: TcpSegment, start: number, out: Outbox): void {
+/** The received segment straight to Y: all of it, or only what it acknowledges. */
+function emitDirect(x: Connection, segment: TcpSegment, withPayload: boolean, out: Outbox): void {
   const y = x.other;
-  const { payloadLength } = segment;
-  const from = start === NO_PAYLOAD ? payloadLength : start;
-  const sent = out.addEdited(y.toFar, y.far.mss, segment, from, payloadLength);
-  if (start === NO_PAYLOAD) {
+  const sent = out.addEdited(y.toFar, y.far.mss, segment, withPayload ? segment.payloadLength : 0);
+  if (!withPayload) {
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = x.far.max;
-  } else {
-    moveStart(sent, start);
   }
   sent.seq = seqAdd(sent.seq, x.delta);
   const ack = combinedAck(y);

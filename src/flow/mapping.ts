@@ -73,14 +73,6 @@ export function tellableEdge(x: Connection): SeqNum {
   return seqAdd(ack, windowField(farEdge(x), ack, scale) * 2 ** scale);
 }
 
-/** Lets a segment begin `count` bytes later; its payload has been shortened already. */
-export function moveStart(segment: TcpSegment, count: number): void {
-  segment.seq = seqAdd(segment.seq, count);
-  if (!segment.has(TcpFlag.Urg)) return;
-  if (segment.urgent > count) segment.urgent -= count;
-  else segment.flags &= ~TcpFlag.Urg;
-}
-
 /** A window field from one scale to another; one that is open stays open. */
 export function convertWindow(field: number, from: number, to: number): number {
   if (field === 0) return 0;

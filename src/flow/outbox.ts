@@ -6,11 +6,8 @@ import { Tuple } from '../wire/tuple.js';
 export class Emission {
   /** Addresses and ports to send it with. */
   tuple: Tuple = NO_TUPLE;
-  /** Header fields to send it with; its `payloadLength` is `payloadEnd - payloadStart`. */
+  /** Header fields to send it with. It carries the first `payloadLength` bytes of the received packet's payload. */
   readonly segment = new TcpSegment();
-  /** The part of the received packet's payload that it carries; none for one that the engine made. */
-  payloadStart = 0;
-  payloadEnd = 0;
   /** Made by the engine (a bare ack or a reset), or the received packet, edited. */
   made = false;
   /** What the receiver takes in one segment, options included (its MSS, RFC 6691). */
@@ -35,22 +32,22 @@ export class Outbox {
 
   /** A segment that the engine makes; returns it, empty, to be filled. */
   addMade(tuple: Tuple, mss: number): TcpSegment {
-    const emission = this.add(tuple, mss, 0, 0);
+    const emission = this.add(tuple, mss);
     emission.made = true;
     return emission.segment.clear();
   }
 
-  /** The received segment with the payload [start, end); returns it as it came, but for its length. */
-  addEdited(tuple: Tuple, mss: number, received: TcpSegment, start: number, end: number): TcpSegment {
-    const emission = this.add(tuple, mss, start, end);
+  /** The received segment with the first `length` bytes of its payload; returns it as it came, but for that. */
+  addEdited(tuple: Tuple, mss: number, received: TcpSegment, length: number): TcpSegment {
+    const emission = this.add(tuple, mss);
     emission.made = false;
     const segment = emission.segment.copyFrom(received);
-    segment.payloadLength = end - start;
+    segment.payloadLength = length;
     return segment;
   }
 
   /** Allocates only while the outbox grows. */
-  private add(tuple: Tuple, mss: number, start: number, end: number): Emission {
+  private add(tuple: Tuple, mss: number): Emission {
     let item = this.items[this.count];
     if (item === undefined) {
       item = new Emission();
@@ -59,8 +56,6 @@ export class Outbox {
     this.count++;
     item.tuple = tuple;
     item.mss = mss;
-    item.payloadStart = start;
-    item.payloadEnd = end;
     return item;
   }
 }

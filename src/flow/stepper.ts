@@ -189,10 +189,10 @@ export class FlowStepper {
   private noteToShell(flow: Flow): void {
     const { outbox } = this;
     for (let i = 0; i < outbox.count; i++) {
-      const { tuple, payloadStart, payloadEnd } = outbox.at(i);
+      const { tuple, segment } = outbox.at(i);
       if (tuple !== flow.outer.toShell && tuple !== flow.inner.toShell) continue;
       flow.toShellPackets++;
-      flow.toShellBytes += payloadEnd - payloadStart;
+      flow.toShellBytes += segment.payloadLength;
     }
   }
 
@@ -393,8 +393,9 @@ export class FlowStepper {
 
   /** The received segment as it is, to be edited further; returns the segment that will be sent. */
   private forward(x: Connection, segment: TcpSegment, fromShell: boolean): TcpSegment {
-    const [tuple, mss] = fromShell ? [x.toFar, x.far.mss] : [x.toShell, x.shell.mss];
-    return this.outbox.addEdited(tuple, mss, segment, 0, segment.payloadLength);
+    const tuple = fromShell ? x.toFar : x.toShell;
+    const { mss } = fromShell ? x.far : x.shell;
+    return this.outbox.addEdited(tuple, mss, segment, segment.payloadLength);
   }
 
   private noteTold(x: Connection, segment: TcpSegment, fromShell: boolean): void {

@@ -12,7 +12,6 @@ import {
   farEdge,
   keepMarkRecent,
   liftBareAck,
-  moveStart,
   shiftSack,
 } from './mapping.js';
 import type { Outbox } from './outbox.js';
@@ -25,20 +24,15 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     return;
   }
   keepMarkRecent(x);
-  let start = 0;
-  const before = seqDiff(x.transparentFrom, segment.seq);
-  if (before > 0 && segment.payloadLength > 1) {
-    // Bytes that the shell consumed have no counterpart: they were acknowledged long ago, and are again.
-    if (before >= segment.payloadLength) {
-      emitBareAck(x, farAck(x), farEdge(x), out);
-      return;
-    }
-    start = before;
+  if (seqDiff(segment.seq, x.transparentFrom) < 0 && segment.payloadLength > 1) {
+    // Bytes that the shell consumed have no counterpart: they were acknowledged long ago, and are again. X goes
+    // on from there, so whatever else the segment holds comes once more.
+    emitBareAck(x, farAck(x), farEdge(x), out);
+    return;
   }
   const y = x.other;
-  const sent = out.addEdited(y.toFar, y.far.mss, segment, start, segment.payloadLength);
+  const sent = out.addEdited(y.toFar, y.far.mss, segment, segment.payloadLength);
   liftBareAck(x, sent, farEdge(x));
-  moveStart(sent, start);
   sent.seq = seqAdd(sent.seq, x.delta);
   if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);
   sent.window = convertWindow(sent.window, x.far.windowScale, y.shell.windowScale);

@@ -37,8 +37,8 @@ t.test('offsets move the deltas', async (t) => {
   );
   t.equal(
     driver.send('E', { seq: 10, ack: 0, len: 20, ...ts }),
-    'B 2+10 ack 0',
-    'their tail has a counterpart',
+    'made E 0 ack 37',
+    'and so are they with what follows them',
   );
 });
 

@@ -121,7 +121,7 @@ const EXPECTED: Record<FlowState, Record<string, string>> = {
     'E: low bare ack': 'made E 0 ack 150 | made B 99 ack 0 → cutting',
     'E: new data': 'B 150+40 ack 0 → cutting',
     'E: data below the cut': 'made E 0 ack 150 → cutting',
-    'E: data across the cut': 'B 150+30 ack 0 | A(outer) 120+30 ack 0 → cutting',
+    'E: data across the cut': 'B 120+60 ack 0 | A(outer) 120+30 ack 0 → cutting',
     'E: FIN': 'B 150 ack 0 fin → cutting',
     'E: RST, exact': 'made B 100 rst | made B 150 rst → closed',
     'E: RST, off': 'B 160 rst → cutting',

@@ -112,7 +112,7 @@ export class PacketPath {
     decrementTtl(frame);
     const limit = this.segmentLimit(mss);
     if (frame.end - frame.l3 > this.mtu || segment.payloadLength > limit) {
-      this.sendSplit(this.tuple, segment, 0, segment.payloadLength, limit);
+      this.sendSplit(this.tuple, segment, limit);
       return;
     }
     if (state === ChecksumState.Partial) computeChecksum(frame);
@@ -136,7 +136,7 @@ export class PacketPath {
     const { frame } = this;
     const { segment, tuple } = emission;
     const length = frame.end - frame.payloadStart;
-    if (emission.payloadStart !== 0 || emission.payloadEnd !== length) return false;
+    if (segment.payloadLength !== length) return false;
     if (length > 0 && frame.end - frame.l4 - 20 > this.segmentLimit(emission.mss)) return false;
     if (!rewriteTcp(frame, segment, tuple, state)) return false;
     this.counters.translated++;
@@ -148,7 +148,7 @@ export class PacketPath {
     if (!emission.made) {
       this.counters.translated++;
       const limit = this.segmentLimit(emission.mss);
-      this.sendSplit(emission.tuple, emission.segment, emission.payloadStart, emission.payloadEnd, limit);
+      this.sendSplit(emission.tuple, emission.segment, limit);
       return;
     }
     this.counters.made++;
@@ -156,9 +156,9 @@ export class PacketPath {
     this.send(this.built, 0, length, emission.tuple);
   }
 
-  private sendSplit(tuple: Tuple, segment: TcpSegment, start: number, end: number, limit: number): void {
+  private sendSplit(tuple: Tuple, segment: TcpSegment, limit: number): void {
     const { frame, segmenter } = this;
-    if (!segmenter.begin(frame, segment, tuple, start, end, limit)) return;
+    if (!segmenter.begin(frame, segment, tuple, 0, segment.payloadLength, limit)) return;
     let count = 0;
     while (segmenter.next()) {
       this.send(frame.bytes, segmenter.start, segmenter.end, tuple);

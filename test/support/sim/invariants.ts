@@ -47,6 +47,10 @@ class Direction {
   start(packet: Packet): number {
     return packet.content + 1 - this.source.map.sendShift;
   }
+
+  wholeEnd(packet: Packet): number {
+    return packet.wholeEnd + 1 - this.source.map.sendShift;
+  }
 }
 
 export class Invariants {
@@ -129,7 +133,7 @@ export class Invariants {
 
   #direct(from: Direction, packet: Packet): void {
     if (from.cut < 0) this.fault('direct', 'payload goes the direct way before the cut');
-    else if (from.start(packet) < from.cut && !from.drained && !from.dead) {
+    else if (from.wholeEnd(packet) <= from.cut && !from.drained && !from.dead) {
       this.fault('below-cut', `byte ${from.start(packet)} goes directly, the cut is ${from.cut}`);
     }
   }

@@ -20,6 +20,8 @@ export class Packet {
   readonly segment = new TcpSegment();
   /** Number of the first payload byte in its stream. Meaningless without payload. */
   content = 0;
+  /** The number after the last byte, or FIN, of the whole that the switch sent at once; this may be a part of it. */
+  wholeEnd = 0;
   /** Who made the segment; the switch's edits do not change it. */
   producer: Host = Host.Peer;
   /** Counts all packets by the order in which their producer made them. */
@@ -49,6 +51,7 @@ export class PacketPool {
     const packet = this.take(original.path, original.producer);
     packet.segment.copyFrom(original.segment);
     packet.content = original.content;
+    packet.wholeEnd = original.wholeEnd;
     packet.made = original.made;
     packet.left = original.left;
     return packet;

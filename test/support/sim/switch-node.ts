@@ -13,8 +13,6 @@ import { Host, type Packet, type PacketPool, type Path } from './packet.js';
 export interface SimEmission {
   readonly tuple: Tuple;
   readonly segment: TcpSegment;
-  readonly payloadStart: number;
-  readonly payloadEnd: number;
   readonly made: boolean;
   readonly mss: number;
 }
@@ -187,14 +185,12 @@ export class SwitchNode implements Wakeable {
     const { outbox } = this.engine;
     for (let i = 0; i < outbox.count; i++) {
       const emission = outbox.at(i);
-      const length = emission.payloadEnd - emission.payloadStart;
+      const length = emission.segment.payloadLength;
       const path = this.#pathOf(emission.tuple);
       if (path === undefined) this.watcher.fault('emission', 'it goes to nobody');
-      else if (length !== emission.segment.payloadLength)
-        this.watcher.fault('emission', 'payload and its length differ');
       else if (length > 0 && (emission.made || received === undefined)) {
         this.watcher.fault('emission', 'payload that was not received');
-      } else if (length < 0 || emission.payloadEnd > (received?.segment.payloadLength ?? 0)) {
+      } else if (length < 0 || length > (received?.segment.payloadLength ?? 0)) {
         this.watcher.fault('emission', 'payload beyond what was received');
       } else this.#emit(emission, path, received);
     }
@@ -217,7 +213,8 @@ export class SwitchNode implements Wakeable {
       const part = packet.segment.copyFrom(segment);
       part.seq = seqAdd(segment.seq, done);
       part.payloadLength = length;
-      packet.content = (received?.content ?? 0) + emission.payloadStart + done;
+      packet.content = (received?.content ?? 0) + done;
+      packet.wholeEnd = (received?.content ?? 0) + segment.sequenceLength;
       done += length;
       if (done < segment.payloadLength) part.flags &= ~(TcpFlag.Fin | TcpFlag.Psh);
       this.#leaving.push(packet);
