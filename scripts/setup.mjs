@@ -1,5 +1,6 @@
 /**
- * Makes this checkout runnable: Debian packages, npm packages, the TypeScript build, the Java workload.
+ * Makes this checkout runnable: Debian packages, npm packages, the TypeScript build, the kernel data path's
+ * program, the Java workload.
  *
  * Every step first looks whether it has anything to do, so a second run costs a fraction of a second and a
  * run that was killed midway is simply finished by the next one. Plain Node without dependencies, since it
@@ -14,22 +15,31 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { machine } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** libpcap-dev, g++, make and python3 come before `npm ci`: node-gyp compiles `cap` and `raw-socket`. */
+/**
+ * libpcap-dev, g++, make and python3 come before `npm ci`: node-gyp compiles `cap` and `raw-socket`. clang and the
+ * two packages of headers compile the kernel data path's program, which libbpf1 loads.
+ */
 const DEBIAN_PACKAGES = [
   'libpcap-dev',
   'g++',
   'make',
   'python3',
+  'clang',
+  'libbpf-dev',
+  'linux-libc-dev',
+  'libbpf1',
   'iproute2',
   'nftables',
   'ethtool',
@@ -129,6 +139,7 @@ function nativeModulesLoad() {
   try {
     require('cap');
     require('raw-socket');
+    require('koffi');
     return true;
   } catch {
     return false;
@@ -154,9 +165,9 @@ function filesBelow(folder, accept) {
     .sort();
 }
 
-/** A short text that changes when one of the files does. */
-function fingerprint(files) {
-  const hash = createHash('sha256');
+/** A short text that changes when one of the files or the options does. */
+function fingerprint(files, options) {
+  const hash = createHash('sha256').update(`${options.join('\0')}\n`);
   for (const file of files) {
     const { mtimeMs, size } = statSync(file);
     hash.update(`${file}\0${size}\0${mtimeMs}\n`);
@@ -164,9 +175,9 @@ function fingerprint(files) {
   return hash.digest('hex');
 }
 
-/** Runs `build` unless the stamp says that it ran on just these files. */
-function unlessBuilt(stamp, files, build) {
-  const now = fingerprint(files);
+/** Runs `build` unless the stamp says that it ran on just these files with just these options. */
+function unlessBuilt(stamp, files, build, options = []) {
+  const now = fingerprint(files, options);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return;
   build();
   writeFileSync(stamp, now);
@@ -189,6 +200,35 @@ function typescript() {
   });
 }
 
+/** -g for the types (BTF) by which libbpf finds maps and constants; v3 is what Linux 5.1 understands. */
+const BPF_FLAGS = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Werror'];
+
+/** Without it the switch takes the userspace path, so a system that has no clang can do without. */
+function kernelProgram() {
+  const folder = join(root, 'bpf');
+  const sources = filesBelow(folder, (name) => /\.[ch]$/.test(name));
+  const programs = sources.filter((file) => file.endsWith('.bpf.c'));
+  if (programs.length === 0) return;
+  if (!has('clang')) {
+    say('no clang: leaving out the kernel data path');
+    return;
+  }
+  const build = join(root, 'dist/bpf');
+  // Where Debian keeps the headers of its own architecture.
+  const flags = [...BPF_FLAGS, `-I/usr/include/${machine()}-linux-gnu`];
+  const compile = () => {
+    say('compiling the kernel data path (clang)');
+    mkdirSync(build, { recursive: true });
+    for (const program of programs) {
+      const object = join(build, basename(program).replace(/\.c$/, '.o'));
+      run('clang', 'clang', [...flags, '-c', program, '-o', `${object}.new`]);
+      // A switch that starts meanwhile finds the old one or the new one, never half of one.
+      renameSync(`${object}.new`, object);
+    }
+  };
+  unlessBuilt(join(build, '.built'), sources, compile, flags);
+}
+
 function javaWorkload() {
   const sources = filesBelow(join(root, 'workload/src'), (name) => name.endsWith('.java'));
   const build = join(root, 'workload/build');
@@ -206,6 +246,7 @@ export function setup() {
     debianPackages();
     npmPackages();
     typescript();
+    kernelProgram();
     javaWorkload();
     return true;
   } catch (error) {

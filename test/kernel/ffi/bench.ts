@@ -1,6 +1,6 @@
 /** A place for what the tests of the ground make: compiled fixtures and pins, all gone when the test ends. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { machine, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -8,14 +8,13 @@ import { BPFFS, BpfObject, ensureBpffs, mountBpffs } from '../../../src/dataplan
 import { run } from '../../../src/platform/process.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
-const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
 
 /** Compiles `test/kernel/fixtures/NAME.bpf.c` as the set-up does with the real one; gives the object's path. */
 export async function compile(t: Test, name: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'sut-bpf-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const object = join(folder, `${name}.bpf.o`);
-  const include = `-I/usr/include/${MACHINES[process.arch] ?? process.arch}-linux-gnu`;
+  const include = `-I/usr/include/${machine()}-linux-gnu`;
   const flags = ['-O2', '-g', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Werror', include];
   await run('clang', [...flags, '-c', join(FIXTURES, `${name}.bpf.c`), '-o', object], { timeoutMs: 60_000 });
   return object;
