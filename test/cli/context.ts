@@ -49,6 +49,9 @@ const nowhere: DoctorHost = {
   nodeVersion: '0.0.0',
   kernelRelease: '0.0',
   read: async () => undefined,
+  exists: async () => false,
+  isBpffs: () => false,
+  libbpfVersion: unused('libbpfVersion'),
   run: unused('run'),
   load: unused('load'),
 };

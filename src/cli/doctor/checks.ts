@@ -2,11 +2,12 @@
  * The checks of `doctor`: what this host can do for a role, what is missing, and the mend. They look and
  * change nothing.
  */
+import { KERNEL_CHECKS, type KernelCheck } from '../../dataplane/kernel/probe.js';
 import { parseHostPorts } from '../../platform/host.js';
 import type { DoctorHost } from './host.js';
 
-/** `info` says how things are without calling it good or bad. Only `fail` keeps a role from running. */
-export type CheckStatus = 'ok' | 'warn' | 'fail' | 'info';
+/** Only `fail` keeps a role from running. */
+export type CheckStatus = 'ok' | 'warn' | 'fail';
 export type CheckRole = 'switch' | 'shell' | 'core' | 'lab';
 export const CHECK_ROLES = ['switch', 'shell', 'core', 'lab'] as const;
 
@@ -37,7 +38,6 @@ const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13 } as const;
 const FEWEST_FREE_PORTS = 1000;
 
 const ok = (found: string): Finding => ({ status: 'ok', found });
-const info = (found: string): Finding => ({ status: 'info', found });
 const warn = (found: string, mend: string): Finding => ({ status: 'warn', found, mend });
 const fail = (found: string, mend: string): Finding => ({ status: 'fail', found, mend });
 
@@ -137,21 +137,14 @@ async function localPorts(host: DoctorHost): Promise<Finding> {
   return warn(found, mend);
 }
 
-/** Facts about a path that this version does not have, for whoever plans for it. */
-async function kernelPath(host: DoctorHost): Promise<Finding> {
-  const mounts = (await host.read('/proc/mounts')) ?? '';
-  const libraries = await host.run('ldconfig', ['-p']).then(
-    ({ stdout }) => stdout,
-    () => '',
-  );
-  const facts: [string, boolean][] = [
-    ['BPF', (await host.read('/proc/sys/kernel/unprivileged_bpf_disabled')) !== undefined],
-    ['BTF', (await host.read('/sys/kernel/btf/vmlinux')) !== undefined],
-    ['bpffs', /\sbpf\s/.test(mounts)],
-    ['libbpf.so.1', libraries.includes('libbpf.so.1')],
-  ];
-  const list = facts.map(([name, there]) => `${name} ${there ? 'yes' : 'no'}`).join(', ');
-  return info(`not in this version (${list})`);
+/** What the kernel data path needs is never more than a warning: without it the userspace path carries packets. */
+function kernelPath({ name, look }: KernelCheck): Check {
+  const check = async (host: DoctorHost): Promise<Finding> => {
+    const { ok: fine, found, mend } = await look(host);
+    if (mend === undefined) return ok(found);
+    return warn(found, fine ? mend : `${mend}; until then packets take the userspace path`);
+  };
+  return { name: `kernel path: ${name}`, roles: ['switch'], look: check };
 }
 
 const CHECKS: readonly Check[] = [
@@ -166,7 +159,7 @@ const CHECKS: readonly Check[] = [
   { name: 'IPv4 forwarding', roles: ['switch'], look: forwarding('IPv4', 'ipv4/ip_forward') },
   { name: 'IPv6 forwarding', roles: ['switch'], look: forwarding('IPv6', 'ipv6/conf/all/forwarding') },
   { name: 'local ports', roles: ['shell'], look: localPorts },
-  { name: 'kernel path', roles: ['switch'], look: kernelPath },
+  ...KERNEL_CHECKS.map(kernelPath),
 ];
 
 /** All checks, or those of one role. */
