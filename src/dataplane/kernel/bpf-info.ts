@@ -1,17 +1,11 @@
 /** `bpf_obj_get_info_by_fd`: what the kernel says of a map or a program; and the life of their descriptors. */
 import { lastErrno } from '../../platform/ffi.js';
 import { BpfError, Errno } from './bpf-error.js';
+import { INFO_BYTES, MAP_INFO, PROG_INFO } from './layouts.js';
 import { libbpf, libc } from './native.js';
 
-/** More than the fields that are read here; the kernel fills in what fits. */
-const INFO_BYTES = 88;
 const NAME_BYTES = 16;
 const TAG_BYTES = 8;
-
-/** struct bpf_map_info, linux/bpf.h. */
-const MAP = { type: 0, id: 4, keySize: 8, valueSize: 12, maxEntries: 16, flags: 20, name: 24 } as const;
-/** struct bpf_prog_info, linux/bpf.h. */
-const PROGRAM = { type: 0, id: 4, tag: 8, name: 64 } as const;
 
 export interface MapInfo {
   readonly type: number;
@@ -49,23 +43,23 @@ function nameAt(info: Buffer, offset: number): string {
 export function mapInfo(fd: number, subject: string): MapInfo {
   const info = infoOf(fd, subject);
   return {
-    type: info.readUInt32LE(MAP.type),
-    id: info.readUInt32LE(MAP.id),
-    keySize: info.readUInt32LE(MAP.keySize),
-    valueSize: info.readUInt32LE(MAP.valueSize),
-    maxEntries: info.readUInt32LE(MAP.maxEntries),
-    flags: info.readUInt32LE(MAP.flags),
-    name: nameAt(info, MAP.name),
+    type: info.readUInt32LE(MAP_INFO.type),
+    id: info.readUInt32LE(MAP_INFO.id),
+    keySize: info.readUInt32LE(MAP_INFO.key_size),
+    valueSize: info.readUInt32LE(MAP_INFO.value_size),
+    maxEntries: info.readUInt32LE(MAP_INFO.max_entries),
+    flags: info.readUInt32LE(MAP_INFO.map_flags),
+    name: nameAt(info, MAP_INFO.name),
   };
 }
 
 export function programInfo(fd: number, subject: string): ProgramInfo {
   const info = infoOf(fd, subject);
   return {
-    type: info.readUInt32LE(PROGRAM.type),
-    id: info.readUInt32LE(PROGRAM.id),
-    tag: info.toString('hex', PROGRAM.tag, PROGRAM.tag + TAG_BYTES),
-    name: nameAt(info, PROGRAM.name),
+    type: info.readUInt32LE(PROG_INFO.type),
+    id: info.readUInt32LE(PROG_INFO.id),
+    tag: info.toString('hex', PROG_INFO.tag, PROG_INFO.tag + TAG_BYTES),
+    name: nameAt(info, PROG_INFO.name),
   };
 }
 

@@ -9,6 +9,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { SutureError } from '../../platform/errors.js';
 import { BpfError, Errno } from './bpf-error.js';
 import { closeDescriptor, mapInfo, openPinned, pin } from './bpf-info.js';
+import { BATCH_OPTIONS, optionsBuffer } from './layouts.js';
 import { libbpf } from './native.js';
 
 /** bpf_map_type, as far as it is told apart here (linux/bpf.h). */
@@ -47,10 +48,7 @@ class Cursor implements BatchCursor {
   }
 }
 
-/** struct bpf_map_batch_opts: size, elem_flags, flags. */
-const BATCH_OPTIONS_BYTES = 24;
-const batchOptions = Buffer.alloc(BATCH_OPTIONS_BYTES);
-batchOptions.writeBigUInt64LE(BigInt(BATCH_OPTIONS_BYTES), 0);
+const batchOptions = optionsBuffer(BATCH_OPTIONS);
 const batchCount = Buffer.alloc(4);
 
 export class BpfMap {
@@ -224,7 +222,7 @@ export class BpfMap {
 
   private batchOptions(elementFlags: number): Buffer | null {
     if (elementFlags === 0) return null;
-    batchOptions.writeUInt32LE(elementFlags, 8);
+    batchOptions.writeUInt32LE(elementFlags, BATCH_OPTIONS.elem_flags);
     return batchOptions;
   }
 

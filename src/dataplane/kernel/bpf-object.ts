@@ -9,13 +9,11 @@ import { BpfError, Errno } from './bpf-error.js';
 import { closeDescriptor, duplicate, mapInfo, openPinned } from './bpf-info.js';
 import { BpfMap } from './bpf-map.js';
 import { BpfProgram } from './bpf-program.js';
+import { OPEN_OPTIONS, optionsBuffer } from './layouts.js';
 import { withLibbpfLog } from './libbpf-log.js';
 import { libbpf } from './native.js';
 import { constantBytes, constantsOf, RODATA } from './rodata.js';
 
-/** struct bpf_object_open_opts, bpf/libbpf.h, up to kernel_log_level and its padding. */
-const OPEN_OPTIONS_BYTES = 80;
-const OPEN_OPTIONS = { size: 0, logBuffer: 56, logSize: 64 } as const;
 /** When a log is longer than this the kernel keeps its end, which is what matters. */
 const LOG_BYTES = 1 << 20;
 /** How much of the logs goes into an error's message. */
@@ -23,6 +21,9 @@ const SHOWN_LOG_CHARS = 2000;
 
 export class BpfObject {
   private constants: ReturnType<typeof constantsOf> | undefined;
+  private loaded = false;
+  /** What libbpf warned of while it loaded the object all the same; empty when all is well. */
+  warnings = '';
 
   private constructor(
     readonly path: string,
@@ -33,10 +34,9 @@ export class BpfObject {
 
   static open(path: string): BpfObject {
     const log = Buffer.alloc(LOG_BYTES);
-    const options = Buffer.alloc(OPEN_OPTIONS_BYTES);
-    options.writeBigUInt64LE(BigInt(OPEN_OPTIONS_BYTES), OPEN_OPTIONS.size);
-    options.writeBigUInt64LE(address(log), OPEN_OPTIONS.logBuffer);
-    options.writeBigUInt64LE(BigInt(LOG_BYTES), OPEN_OPTIONS.logSize);
+    const options = optionsBuffer(OPEN_OPTIONS);
+    options.writeBigUInt64LE(address(log), OPEN_OPTIONS.kernel_log_buf);
+    options.writeBigUInt64LE(BigInt(LOG_BYTES), OPEN_OPTIONS.kernel_log_size);
     return withLibbpfLog((said) => {
       const pointer = libbpf().bpf_object__open_file(path, options);
       if (pointer === null) throw unavailable(path, 'open', lastErrno(), said());
@@ -48,6 +48,7 @@ export class BpfObject {
    * Sets a `const volatile` variable, before the object is loaded: a whole number, or the variable's bytes.
    */
   setConstant(name: string, value: Buffer | number | bigint | boolean): void {
+    this.requireNotLoaded();
     this.constants ??= constantsOf(this.handle);
     const place = this.constants.get(name);
     if (!place) throw this.lacks('constant', name, [...this.constants.keys()]);
@@ -65,6 +66,7 @@ export class BpfObject {
 
   /** Before the object is loaded. Has no effect on a map that is taken over with `reusePinned`. */
   setMaxEntries(map: string, entries: number): void {
+    this.requireNotLoaded();
     const result = libbpf().bpf_map__set_max_entries(this.mapHandle(map), entries);
     if (result < 0) throw unavailable(this.path, `set the size of ${map}`, result);
   }
@@ -74,6 +76,7 @@ export class BpfObject {
    * nothing is pinned there. A map of another type, key or value size is refused with SUT_DATAPLANE_UNAVAILABLE.
    */
   reusePinned(map: string, path: string): boolean {
+    this.requireNotLoaded();
     const handle = this.mapHandle(map);
     const fd = openPinned(path);
     if (fd === undefined) return false;
@@ -89,10 +92,13 @@ export class BpfObject {
   }
 
   load(): void {
+    this.requireNotLoaded();
     withLibbpfLog((said) => {
       const result = libbpf().bpf_object__load(this.handle);
       if (result < 0) throw unavailable(this.path, 'load', result, said(), this.verifierLog());
+      this.warnings = said();
     });
+    this.loaded = true;
   }
 
   /** A map of the loaded object; the caller closes it. */
@@ -122,6 +128,10 @@ export class BpfObject {
   private get handle(): Pointer {
     if (this.pointer === undefined) throw new SutureError('SUT_INTERNAL', `${this.path} is closed`);
     return this.pointer;
+  }
+
+  private requireNotLoaded(): void {
+    if (this.loaded) throw new SutureError('SUT_INTERNAL', `${this.path} is loaded already`);
   }
 
   private mapHandle(name: string): Pointer {

@@ -4,6 +4,7 @@ import { SutureError } from '../../platform/errors.js';
 import { address } from '../../platform/ffi.js';
 import { BpfError } from './bpf-error.js';
 import { closeDescriptor, openPinned, type ProgramInfo, pin, programInfo } from './bpf-info.js';
+import { TEST_RUN_OPTIONS as OPTIONS, optionsBuffer } from './layouts.js';
 import { libbpf } from './native.js';
 
 export interface TestRun {
@@ -26,23 +27,6 @@ export interface TestResult {
   /** On average, of one run. */
   readonly durationNs: number;
 }
-
-/** struct bpf_test_run_opts, bpf/bpf.h. */
-const OPTIONS_BYTES = 80;
-const OPTIONS = {
-  size: 0,
-  dataIn: 8,
-  dataOut: 16,
-  dataSizeIn: 24,
-  dataSizeOut: 28,
-  ctxIn: 32,
-  ctxOut: 40,
-  ctxSizeIn: 48,
-  ctxSizeOut: 52,
-  retval: 56,
-  repeat: 60,
-  duration: 64,
-} as const;
 
 export class BpfProgram {
   readonly id: number;
@@ -86,17 +70,16 @@ export class BpfProgram {
   }
 
   testRun({ data, dataOut, ctx, ctxOut, repeat = 1 }: TestRun): TestResult {
-    const options = Buffer.alloc(OPTIONS_BYTES);
+    const options = optionsBuffer(OPTIONS);
     const put = (buffer: Buffer | undefined, at: number, sizeAt: number): void => {
       if (!buffer?.length) return;
       options.writeBigUInt64LE(address(buffer), at);
       options.writeUInt32LE(buffer.length, sizeAt);
     };
-    options.writeBigUInt64LE(BigInt(OPTIONS_BYTES), OPTIONS.size);
-    put(data, OPTIONS.dataIn, OPTIONS.dataSizeIn);
-    put(dataOut, OPTIONS.dataOut, OPTIONS.dataSizeOut);
-    put(ctx, OPTIONS.ctxIn, OPTIONS.ctxSizeIn);
-    put(ctxOut, OPTIONS.ctxOut, OPTIONS.ctxSizeOut);
+    put(data, OPTIONS.data_in, OPTIONS.data_size_in);
+    put(dataOut, OPTIONS.data_out, OPTIONS.data_size_out);
+    put(ctx, OPTIONS.ctx_in, OPTIONS.ctx_size_in);
+    put(ctxOut, OPTIONS.ctx_out, OPTIONS.ctx_size_out);
     options.writeInt32LE(repeat, OPTIONS.repeat);
     const result = libbpf().bpf_prog_test_run_opts(this.fd, options);
     if (result < 0) {
@@ -104,8 +87,8 @@ export class BpfProgram {
     }
     return {
       retval: options.readInt32LE(OPTIONS.retval),
-      dataOutLength: options.readUInt32LE(OPTIONS.dataSizeOut),
-      ctxOutLength: options.readUInt32LE(OPTIONS.ctxSizeOut),
+      dataOutLength: options.readUInt32LE(OPTIONS.data_size_out),
+      ctxOutLength: options.readUInt32LE(OPTIONS.ctx_size_out),
       durationNs: options.readUInt32LE(OPTIONS.duration),
     };
   }

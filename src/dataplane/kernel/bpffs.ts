@@ -46,8 +46,12 @@ function makeFolder(folder: string): void {
   }
 }
 
-/** Mounts one at /sys/fs/bpf unless it is there already. Needs CAP_SYS_ADMIN. */
+/**
+ * Mounts one at /sys/fs/bpf unless it is there already. Needs CAP_SYS_ADMIN. Two processes that do so at once
+ * would put one mount over the other and hide what is pinned in it, hence the lock and the second look under it.
+ */
 export async function mountBpffs(): Promise<void> {
   if (isBpffs(BPFFS)) return;
-  await run('mount', ['-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS]);
+  const mount = `findmnt -t bpf --mountpoint ${BPFFS} || mount -t bpf -o mode=700 bpf ${BPFFS}`;
+  await run('flock', [BPFFS, 'sh', '-c', mount]);
 }

@@ -78,7 +78,8 @@ async function libbpfLoads({ libbpfVersion }: KernelFacts): Promise<ProbeFinding
     return good(libbpfVersion());
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return bad(`does not load: ${why.split('\n')[0]}`, LIBBPF_MEND);
+    const reason = why.split('\n')[0]?.replace(`; ${LIBBPF_MEND}`, '');
+    return bad(`does not load: ${reason}`, LIBBPF_MEND);
   }
 }
 

@@ -69,10 +69,15 @@ export class RingBuffer {
     return this.take(limit);
   }
 
-  /** Ends reading; may be called from `onRecord`. Records that nobody read are dropped with the buffer. */
-  stop(): void {
+  /** Stops giving out records until the next `start`; they stay in the buffer. */
+  pause(): void {
     this.watch?.close();
     this.watch = undefined;
+  }
+
+  /** Ends reading; may be called from `onRecord`. Records that nobody read are dropped with the buffer. */
+  stop(): void {
+    this.pause();
     if (!this.consuming) this.free();
     else this.limit = 0;
   }

@@ -4,14 +4,11 @@
  * verifier removes what they make unreachable.
  */
 import { type Pointer, readMemory } from '../../platform/ffi.js';
+import { BTF_TYPE, BTF_VAR_SECINFO } from './layouts.js';
 import { libbpf } from './native.js';
 
 export const RODATA = '.rodata';
 const BTF_KIND_DATASEC = 15;
-/** struct btf_type: name_off, info (its low 16 bits: the number of entries), size; then struct btf_var_secinfo each. */
-const TYPE_BYTES = 12;
-const VARIABLE_BYTES = 12;
-
 export interface Place {
   readonly offset: number;
   readonly size: number;
@@ -25,14 +22,17 @@ export function constantsOf(object: Pointer): Map<string, Place> {
   const id = library.btf__find_by_name_kind(btf, RODATA, BTF_KIND_DATASEC);
   const section = id > 0 ? library.btf__type_by_id(btf, id) : null;
   if (section === null) return places;
-  const entries = readMemory(section, TYPE_BYTES).readUInt16LE(4);
-  const variables = readMemory(section + BigInt(TYPE_BYTES), entries * VARIABLE_BYTES);
-  for (let at = 0; at < variables.length; at += VARIABLE_BYTES) {
-    const variable = library.btf__type_by_id(btf, variables.readUInt32LE(at));
+  // The low 16 bits of `info` are the number of variables.
+  const entries = readMemory(section, BTF_TYPE.bytes).readUInt16LE(BTF_TYPE.info);
+  const all = readMemory(section + BigInt(BTF_TYPE.bytes), entries * BTF_VAR_SECINFO.bytes);
+  for (let at = 0; at < all.length; at += BTF_VAR_SECINFO.bytes) {
+    const variable = library.btf__type_by_id(btf, all.readUInt32LE(at + BTF_VAR_SECINFO.type));
     if (variable === null) continue;
-    const name = library.btf__name_by_offset(btf, readMemory(variable, TYPE_BYTES).readUInt32LE(0));
+    const nameAt = readMemory(variable, BTF_TYPE.bytes).readUInt32LE(BTF_TYPE.name_off);
+    const name = library.btf__name_by_offset(btf, nameAt);
     if (!name) continue;
-    places.set(name, { offset: variables.readUInt32LE(at + 4), size: variables.readUInt32LE(at + 8) });
+    const offset = all.readUInt32LE(at + BTF_VAR_SECINFO.offset);
+    places.set(name, { offset, size: all.readUInt32LE(at + BTF_VAR_SECINFO.size) });
   }
   return places;
 }

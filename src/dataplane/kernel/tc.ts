@@ -4,14 +4,15 @@
  * A program's place is the pair of handle and priority; whatever is attached elsewhere on the hook is left alone.
  * These calls act on the network namespace of the calling process.
  */
-import type { SutureError } from '../../platform/errors.js';
+import { SutureError } from '../../platform/errors.js';
 import { run } from '../../platform/process.js';
 import { BpfError, Errno } from './bpf-error.js';
 import type { BpfProgram } from './bpf-program.js';
+import { optionsBuffer, TC_HOOK, TC_OPTIONS } from './layouts.js';
 import { withLibbpfLog } from './libbpf-log.js';
 import { libbpf } from './native.js';
 
-/** Both are more than 0. Of several programs on a hook the one with the lowest priority runs first. */
+/** Both are 1 or more. Of several programs on a hook the one with the lowest priority runs first. */
 export interface TcPlace {
   readonly handle: number;
   readonly priority: number;
@@ -21,30 +22,27 @@ export interface TcAttachment extends TcPlace {
   readonly progId: number;
 }
 
-/** struct bpf_tc_hook, bpf/libbpf.h. */
-const HOOK_BYTES = 24;
-const HOOK = { size: 0, ifindex: 8, attachPoint: 12 } as const;
 const INGRESS = 1;
 const EGRESS = 2;
 
-/** struct bpf_tc_opts, bpf/libbpf.h. */
-const OPTIONS_BYTES = 32;
-const OPTIONS = { size: 0, fd: 8, flags: 12, progId: 16, handle: 20, priority: 24 } as const;
 const BPF_TC_F_REPLACE = 1;
+const MAX_PRIORITY = 0xffff;
 
 function hookOf(ifindex: number, attachPoint = INGRESS): Buffer {
-  const hook = Buffer.alloc(HOOK_BYTES);
-  hook.writeBigUInt64LE(BigInt(HOOK_BYTES), HOOK.size);
-  hook.writeInt32LE(ifindex, HOOK.ifindex);
-  hook.writeUInt32LE(attachPoint, HOOK.attachPoint);
+  const hook = optionsBuffer(TC_HOOK);
+  hook.writeInt32LE(ifindex, TC_HOOK.ifindex);
+  hook.writeUInt32LE(attachPoint, TC_HOOK.attach_point);
   return hook;
 }
 
 function optionsOf({ handle, priority }: TcPlace): Buffer {
-  const options = Buffer.alloc(OPTIONS_BYTES);
-  options.writeBigUInt64LE(BigInt(OPTIONS_BYTES), OPTIONS.size);
-  options.writeUInt32LE(handle, OPTIONS.handle);
-  options.writeUInt32LE(priority, OPTIONS.priority);
+  // With a 0 the kernel would choose a place itself, and nobody would find the program again.
+  if (handle < 1 || priority < 1 || priority > MAX_PRIORITY) {
+    throw new SutureError('SUT_INTERNAL', `handle ${handle}, priority ${priority} is no place at a tc hook`);
+  }
+  const options = optionsBuffer(TC_OPTIONS);
+  options.writeUInt32LE(handle, TC_OPTIONS.handle);
+  options.writeUInt32LE(priority, TC_OPTIONS.priority);
   return options;
 }
 
@@ -60,8 +58,8 @@ function failure(ifindex: number, operation: string, errno: number, detail: stri
 export function attachIngress(ifindex: number, program: BpfProgram, place: TcPlace): boolean {
   const hook = hookOf(ifindex);
   const options = optionsOf(place);
-  options.writeInt32LE(program.fd, OPTIONS.fd);
-  options.writeUInt32LE(BPF_TC_F_REPLACE, OPTIONS.flags);
+  options.writeInt32LE(program.fd, TC_OPTIONS.prog_fd);
+  options.writeUInt32LE(BPF_TC_F_REPLACE, TC_OPTIONS.flags);
   return withLibbpfLog((said) => {
     const made = libbpf().bpf_tc_hook_create(hook);
     if (made < 0 && made !== -Errno.EEXIST) throw failure(ifindex, 'make the tc hook', made, said());
@@ -90,7 +88,7 @@ export function queryIngress(ifindex: number, place: TcPlace): TcAttachment | un
     // EINVAL: the interface has no hook.
     if (result === -Errno.ENOENT || result === -Errno.ENODEV || result === -Errno.EINVAL) return undefined;
     if (result < 0) throw failure(ifindex, 'query tc ingress', result, said());
-    return { ...place, progId: options.readUInt32LE(OPTIONS.progId) };
+    return { ...place, progId: options.readUInt32LE(TC_OPTIONS.prog_id) };
   });
 }
 

@@ -27,9 +27,42 @@ export async function open(t: Test, name: string): Promise<BpfObject> {
   return object;
 }
 
+/** `ground`, loaded, after `prepare` had its say. */
+export async function loaded(t: Test, prepare: (object: BpfObject) => void = () => {}): Promise<BpfObject> {
+  const object = await open(t, 'ground');
+  prepare(object);
+  object.load();
+  return object;
+}
+
+/** An Ethernet frame of no importance. */
+export const FRAME = Buffer.from(Array.from({ length: 60 }, (_, index) => index));
+
+export function key32(key: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeUInt32LE(key);
+  return buffer;
+}
+
+export function u64(value: bigint): Buffer {
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigUInt64LE(value);
+  return buffer;
+}
+
+/** One turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 let folders = 0;
 
-/** A folder for pins of the test's own. */
+/**
+ * A folder for pins of the test's own. The BPF filesystem stays mounted: others may have pins in it by the time
+ * the test ends.
+ */
 export async function pinFolder(t: Test): Promise<string> {
   await mountBpffs();
   folders += 1;
