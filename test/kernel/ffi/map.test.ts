@@ -65,6 +65,7 @@ t.test('buffers that are too short never reach the kernel', async (t) => {
   t.throws(() => table.updateBatch(Buffer.alloc(8), row(0n), 2), { message: /16 bytes of values where 32/ });
   t.throws(() => table.deleteBatch(Buffer.alloc(8), 3), { message: /8 bytes of keys where 12/ });
   t.throws(() => table.lookupBatch(table.cursor(), key32(0), short), { message: /15 bytes/ });
+  t.throws(() => table.lookupBatch(table.cursor(), Buffer.alloc(3), row(0n)), { message: /3 bytes of key/ });
   const counters = await mapOf(t, 'counters');
   t.throws(() => counters.lookup(key32(0), Buffer.alloc(4)), { message: /4 bytes of value where \d+/ });
 });
