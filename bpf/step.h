@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/* A packet of a known connection through the rules of its flow's mode: src/flow/stepper.ts. Under the flow's lock. */
+#pragma once
+
+enum { VERDICT_HOST, VERDICT_PASS, VERDICT_EMIT };
+
+#define STRIPPED (OPT_FAST_OPEN | OPT_MPTCP | OPT_UNKNOWN)
+
+static __always_inline void end_flow(struct work *w, struct flow *f, u32 event, u32 reason)
+{
+	move(w, f, event, reason);
+}
+
+static __always_inline void refuse(struct work *w, struct flow *f, u32 reason)
+{
+	f->mode = MODE_RELAY;
+	move(w, f, ON_REFUSE, reason);
+}
+
+static __always_inline void break_flow(struct work *w, struct flow *f, u32 reason)
+{
+	reset_far(w, &f->conn[0], &f->conn[1]);
+	reset_far(w, &f->conn[1], &f->conn[0]);
+	f->mode = MODE_DEAD;
+	end_flow(w, f, ON_BREAK, reason);
+}
+
+static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, u32 inner)
+{
+	x->bits &= ~CONN_RESET_BY_SHELL;
+	x->bits |= CONN_RESET_BY_FAR;
+	tell(w, EVENT_RST, f->state, inner ? FROM_CORE : FROM_PEER);
+	end_flow(w, f, ON_RESET, inner ? REASON_RESET_BY_CORE : REASON_RESET_BY_PEER);
+}
+
+static __always_inline void report_fin(struct work *w, struct flow *f, struct conn *x, u32 inner)
+{
+	if (x->bits & CONN_FIN_REPORTED)
+		return;
+	x->bits |= CONN_FIN_REPORTED;
+	tell(w, EVENT_FIN, f->state, inner ? FROM_CORE : FROM_PEER);
+}
+
+static __always_inline void stitch_end(struct work *w, struct flow *f, struct conn *x, struct conn *y, int after_drain)
+{
+	settle_timestamp_delta(x, y, after_drain);
+	if (!after_drain && seq_diff(x->told_max, x->far.max) < (s32)x->shell.mss)
+		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+}
+
+static __noinline void stitch(struct work *w, struct flow *f, int after_drain)
+{
+	struct conn *outer = &f->conn[0], *inner = &f->conn[1];
+
+	stitch_end(w, f, outer, inner, after_drain);
+	stitch_end(w, f, inner, outer, after_drain);
+	f->mode = MODE_DIRECT;
+	f->deadline = 0;
+	move(w, f, after_drain ? ON_DRAINED : ON_EMPTY, REASON_NONE);
+	if (fin_seen(&outer->far) || fin_seen(&inner->far))
+		move(w, f, ON_FIN, REASON_NONE);
+	if (directly_finished(f))
+		end_flow(w, f, ON_FINISHED, REASON_FIN);
+}
+
+static __noinline void after_drain(struct work *w, struct flow *f)
+{
+	struct conn *outer = &f->conn[0], *inner = &f->conn[1];
+
+	if (!drained(outer, inner) || !drained(inner, outer))
+		return;
+	/* From here nobody but the far end acks: each end learns where it stands, whatever it missed. */
+	repeat_ack(w, outer, inner);
+	repeat_ack(w, inner, outer);
+	stitch(w, f, 1);
+}
+
+static __noinline void after_clamp(struct work *w, struct flow *f)
+{
+	struct conn *outer = &f->conn[0], *inner = &f->conn[1];
+
+	if (pipeline_empty(outer, inner) && pipeline_empty(inner, outer)) {
+		set_timestamp_delta(outer, inner, w->now);
+		set_timestamp_delta(inner, outer, w->now);
+		stitch(w, f, 0);
+		return;
+	}
+	if ((s32)(w->now - f->deadline) < 0 && !(fits(outer, inner) && fits(inner, outer)))
+		return;
+	make_cut(outer);
+	set_timestamp_delta(outer, inner, w->now);
+	make_cut(inner);
+	set_timestamp_delta(inner, outer, w->now);
+	f->mode = MODE_DRAIN;
+	f->deadline = w->now + drain_limit;
+	move(w, f, ON_CUT, REASON_NONE);
+	after_drain(w, f);
+}
+
+static __always_inline u32 refusal_of(const struct flow *f)
+{
+	const struct conn *o = &f->conn[0], *i = &f->conn[1];
+	u32 seen = o->far.options | o->shell.options | i->far.options | i->shell.options;
+
+	if (seen & OPT_MD5)
+		return REASON_TCP_MD5;
+	if (seen & OPT_AO)
+		return REASON_TCP_AO;
+	if ((o->bits ^ i->bits) & CONN_TIMESTAMPS)
+		return REASON_TIMESTAMPS_DIFFER;
+	if ((o->bits ^ i->bits) & CONN_ECN)
+		return REASON_ECN_DIFFERS;
+	return REASON_NONE;
+}
+
+static __always_inline void after_relay(struct work *w, struct flow *f, struct conn *x)
+{
+	if (!(f->bits & FLOW_PAIRED)) {
+		w->unpaired_over = finished(x);
+		return;
+	}
+	if (f->state == STATE_WATCHED && established(&f->conn[0]) && established(&f->conn[1])) {
+		u32 refusal = refusal_of(f);
+
+		if (refusal)
+			refuse(w, f, refusal);
+		else
+			move(w, f, ON_ESTABLISH, REASON_NONE);
+	}
+	if (w->segment.flags & FLAG_FIN)
+		move(w, f, ON_FIN, REASON_NONE);
+	if (finished(&f->conn[0]) && finished(&f->conn[1])) {
+		u32 reason = ending_of(f);
+
+		end_flow(w, f, reason == REASON_FIN ? ON_FINISHED : ON_RESET, reason);
+	}
+}
+
+static __always_inline int is_ending(const struct conn *x)
+{
+	return fin_seen(&x->far) || fin_seen(&x->shell) || reset_seen(x);
+}
+
+static __always_inline void begin_clamp(struct work *w, struct flow *f, const struct request *r)
+{
+	struct conn *o = &f->conn[0], *i = &f->conn[1];
+
+	if (!offsets_possible(o, i, r->consumed[0], r->injected[1]) ||
+	    !offsets_possible(i, o, r->consumed[1], r->injected[0])) {
+		refuse(w, f, REASON_OFFSETS_IMPOSSIBLE);
+		return;
+	}
+	if (is_ending(o) || is_ending(i)) {
+		refuse(w, f, REASON_CLOSING_BEFORE_CUT);
+		return;
+	}
+	set_delta(o, i, r->consumed[0], r->injected[1]);
+	set_delta(i, o, r->consumed[1], r->injected[0]);
+	f->mode = MODE_CLAMP;
+	f->deadline = w->now + clamp_deadline;
+	move(w, f, ON_ENABLE, REASON_NONE);
+	after_clamp(w, f);
+}
+
+/* ---- SYNs: src/flow/align.ts */
+
+static __always_inline void align(struct segment *s, const struct conn *outer)
+{
+	s->options &= ~STRIPPED;
+	if (!outer)
+		return;
+	if (!(outer->bits & CONN_TIMESTAMPS))
+		s->options &= ~OPT_TIMESTAMPS;
+	if (!(outer->bits & CONN_SACK))
+		s->options &= ~OPT_SACK_PERMITTED;
+	if (!(outer->bits & CONN_ECN))
+		s->flags &= ~(FLAG_ECE | FLAG_CWR);
+	if (s->options & OPT_MSS && s->mss > outer->far.mss)
+		s->mss = outer->far.mss;
+}
+
+static __always_inline void relay_syn(struct work *w, struct flow *f, struct conn *x, u32 inner, u32 from_shell)
+{
+	struct segment *s = &w->segment;
+	u32 options = s->options, flags = s->flags, mss = s->mss;
+	const struct conn *outer = &f->conn[0];
+	int second = inner && from_shell && !(flags & FLAG_ACK) && syn_seen(&outer->far) && syn_seen(&outer->shell);
+
+	align(s, second ? outer : 0);
+	note_syn(x, s, from_shell);
+	track(x, s, from_shell, w->now);
+	if (from_shell)
+		note_told_far(x, s);
+	else
+		note_told_shell(x, s);
+	if (s->options == options && s->flags == flags && s->mss == mss) {
+		w->verdict = VERDICT_PASS;
+		return;
+	}
+	add_edited(w, x, !from_shell, s->payload_length);
+	w->verdict = VERDICT_EMIT;
+}
+
+/* A FIN, or a RST that counts, while the flow is clamped: it is about to end, so it stays with the shell. */
+static __always_inline int ends_before_cut(struct work *w, struct flow *f, int counts)
+{
+	const struct segment *s = &w->segment;
+	int ends = s->flags & FLAG_RST ? counts : s->flags & FLAG_FIN;
+
+	if (ends)
+		refuse(w, f, REASON_CLOSING_BEFORE_CUT);
+	return ends;
+}
+
+static __always_inline void step_from_far(struct work *w, struct flow *f, struct conn *x, struct conn *y, u32 inner)
+{
+	struct segment *s = &w->segment;
+	u32 mode = f->mode;
+
+	if (!(s->flags & FLAG_SYN)) {
+		track(x, s, 0, w->now);
+	} else if (mode <= MODE_CLAMP) {
+		relay_syn(w, f, x, inner, 0);
+		return;
+	}
+	w->verdict = VERDICT_EMIT;
+	if (mode == MODE_DIRECT) {
+		translate(w, x, y);
+		if (f->state == STATE_CLOSED)
+			return;
+		if (s->flags & FLAG_RST) {
+			if (reset_counts(x, s))
+				end_by_reset(w, f, x, inner);
+		} else if (s->flags & FLAG_FIN) {
+			report_fin(w, f, x, inner);
+			move(w, f, ON_FIN, REASON_NONE);
+		}
+		if (f->state == STATE_CLOSING && directly_finished(f))
+			end_flow(w, f, ON_FINISHED, REASON_FIN);
+		return;
+	}
+	if (mode == MODE_DEAD) {
+		if (s->flags & FLAG_ACK && !(s->flags & FLAG_RST))
+			emit_reset(w, x, s->ack);
+		return;
+	}
+	if (mode == MODE_DRAIN) {
+		if (s->flags & FLAG_RST) {
+			if (reset_counts(x, s)) {
+				reset_other(w, x, y);
+				f->mode = MODE_DIRECT;
+				end_by_reset(w, f, x, inner);
+			} else {
+				translate(w, x, y);
+			}
+			return;
+		}
+		drain_from_far(w, x, y);
+		if (s->flags & FLAG_FIN)
+			report_fin(w, f, x, inner);
+		after_drain(w, f);
+		return;
+	}
+	if (mode == MODE_CLAMP && !ends_before_cut(w, f, reset_counts(x, s))) {
+		struct segment *sent = add_edited(w, x, 1, s->payload_length);
+
+		lift_bare_ack(x, sent, x->shell.edge);
+		note_told_shell(x, s);
+		announce_growth(w, y, x);
+		after_clamp(w, f);
+		return;
+	}
+	if (s->flags & FLAG_RST && reset_counts(x, s))
+		note_reset(x, CONN_RESET_BY_FAR);
+	note_told_shell(x, s);
+	after_relay(w, f, x);
+	w->verdict = VERDICT_PASS;
+}
+
+static __always_inline void step_from_shell(struct work *w, struct flow *f, struct conn *x, struct conn *y, u32 inner)
+{
+	struct segment *s = &w->segment;
+	u32 mode = f->mode;
+
+	w->verdict = VERDICT_EMIT;
+	if (mode >= MODE_DIRECT) {
+		w->swallowed = 1;
+		return;
+	}
+	if (mode == MODE_DRAIN) {
+		/* The shell may end its connection once all that it holds is on the wire; before that, bytes are lost. */
+		u32 shell_end = y->cut + y->delta;
+		int unfinished = seq_diff(shell_end, x->shell.max) > 0 && seq_diff(shell_end, seg_end(s)) >= 0;
+
+		if (s->flags & FLAG_RST || (s->flags & FLAG_FIN && unfinished)) {
+			break_flow(w, f, REASON_SHELL_LOST);
+			return;
+		}
+		s->flags &= ~FLAG_FIN;
+		track(x, s, 1, w->now);
+		drain_from_shell(w, x, y);
+		after_drain(w, f);
+		return;
+	}
+	if (s->flags & FLAG_SYN) {
+		relay_syn(w, f, x, inner, 1);
+		return;
+	}
+	track(x, s, 1, w->now);
+	if (mode == MODE_CLAMP && !ends_before_cut(w, f, shell_reset_counts(x, s))) {
+		struct segment *sent = add_edited(w, x, 0, s->payload_length);
+
+		clamp_window(x, y, sent);
+		note_told_far(x, sent);
+		after_clamp(w, f);
+		return;
+	}
+	if (s->flags & FLAG_RST && shell_reset_counts(x, s))
+		note_reset(x, CONN_RESET_BY_SHELL);
+	note_told_far(x, s);
+	after_relay(w, f, x);
+	w->verdict = VERDICT_PASS;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/* A stitched flow: constants only, apart from the rule against the ack deadlock. src/flow/translate.ts, teardown.ts. */
+#pragma once
+
+static __always_inline void translate(struct work *w, struct conn *x, struct conn *y)
+{
+	const struct segment *got = &w->segment;
+
+	if (got->flags & FLAG_SYN) {
+		/* RFC 5961 section 4. */
+		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+		return;
+	}
+	keep_mark_recent(x);
+	if (seq_diff(got->seq, x->transparent_from) < 0 && got->payload_length > 1) {
+		/* Bytes that the shell consumed have no counterpart: they are acknowledged again. */
+		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+		return;
+	}
+	struct segment *s = add_edited(w, y, 0, got->payload_length);
+
+	lift_bare_ack(x, s, far_edge(x, y));
+	s->seq += x->delta;
+	if (s->flags & FLAG_ACK)
+		s->ack -= y->delta;
+	s->window = convert_window(s->window, x->far.scale, y->shell.scale);
+	if (s->options & OPT_SACK) {
+		if (y->bits & CONN_SACK)
+			shift_sack(s, y->delta, y->transparent_from);
+		else
+			clear_sack(s);
+	}
+	if (s->options & OPT_TIMESTAMPS) {
+		s->tsval += x->ts_delta;
+		if (s->flags & FLAG_ACK)
+			s->tsecr -= y->ts_delta;
+	}
+	note_told_far(y, s);
+}
+
+/* A RST that its receiver obeys (RFC 5961 section 3), as far as the switch can know. */
+static __always_inline int reset_counts(struct conn *x, const struct segment *s)
+{
+	return !established(x) || s->seq == x->told_ack || s->seq == x->far.max;
+}
+
+static __always_inline int shell_reset_counts(struct conn *x, const struct segment *s)
+{
+	return !established(x) || s->seq == x->far.ack || s->seq == x->shell.max;
+}
+
+static __always_inline int fin_acknowledged(const struct conn *x, const struct conn *y)
+{
+	return fin_seen(&x->far) && seq_diff(far_ack(x, y), x->far.fin_end) >= 0;
+}
+
+static __always_inline int directly_finished(const struct flow *f)
+{
+	return fin_acknowledged(&f->conn[0], &f->conn[1]) && fin_acknowledged(&f->conn[1], &f->conn[0]);
+}
+
+static __always_inline u32 ending_of(const struct flow *f)
+{
+	if (f->conn[0].bits & CONN_RESET_BY_FAR)
+		return REASON_RESET_BY_PEER;
+	if (f->conn[1].bits & CONN_RESET_BY_FAR)
+		return REASON_RESET_BY_CORE;
+	return reset_seen(&f->conn[0]) || reset_seen(&f->conn[1]) ? REASON_RESET_BY_SHELL : REASON_FIN;
+}
+
+static __always_inline void reset_far(struct work *w, const struct conn *x, const struct conn *y)
+{
+	u32 sent = sent_to_far(x, y);
+
+	emit_reset(w, x, x->far.ack);
+	if (sent != x->far.ack)
+		emit_reset(w, x, sent);
+}
+
+static __always_inline void reset_other(struct work *w, const struct conn *x, const struct conn *y)
+{
+	u32 end = x->far.max + x->delta;
+
+	emit_reset(w, y, y->far.ack);
+	if (end != y->far.ack)
+		emit_reset(w, y, end);
+}
