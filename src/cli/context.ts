@@ -1,5 +1,5 @@
 /** What the commands are given, so that tests can run them inside their own process. */
-import type { Clock } from '../platform/clock.js';
+import type { SystemClock } from '../platform/clock.js';
 import { systemClock } from '../platform/clock.js';
 import type { SignalSource } from '../platform/lifecycle.js';
 import { ADMIN_DIRECTORY } from '../switch/admin-client.js';
@@ -14,7 +14,7 @@ export interface CliContext {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
   readonly env: NodeJS.ProcessEnv;
-  readonly clock: Clock;
+  readonly clock: SystemClock;
   readonly signals: SignalSource;
   /** Where the admin sockets of running switches are looked for. */
   readonly adminDirectory: string;

@@ -3,7 +3,7 @@
  * Each is adapted here, and nowhere else, to what its command needs.
  */
 import type { DiscoveryResult } from '../midcom/discovery/client.js';
-import type { Clock } from '../platform/clock.js';
+import type { SystemClock } from '../platform/clock.js';
 import type { CoreConfig, ShellConfig, SwitchConfig } from '../platform/config/index.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
@@ -11,13 +11,13 @@ import type { Logger } from '../platform/log.js';
 export interface RoleContext<Config> {
   readonly config: Config;
   readonly log: Logger;
-  readonly clock: Clock;
+  readonly clock: SystemClock;
 }
 
 type StartRole<Config> = (context: RoleContext<Config>) => Promise<Running>;
 
 export interface DemoContext {
-  readonly clock: Clock;
+  readonly clock: SystemClock;
   /** Aborts when the demo is to end and to take everything down. */
   readonly signal: AbortSignal;
   /** One line for people. */
@@ -34,7 +34,9 @@ export interface Programs {
   switch(): Promise<StartRole<SwitchConfig>>;
   shell(): Promise<StartRole<ShellConfig>>;
   core(): Promise<StartRole<CoreConfig>>;
-  discover(): Promise<(options: { readonly clock: Clock; readonly log: Logger }) => Promise<DiscoveryResult>>;
+  discover(): Promise<
+    (options: { readonly clock: SystemClock; readonly log: Logger }) => Promise<DiscoveryResult>
+  >;
   lab(): Promise<Pick<typeof import('../lab/lab.js'), 'labUp' | 'labDown' | 'labStatus' | 'labExec'>>;
   demo(): Promise<(options: DemoContext) => Promise<DemoResult>>;
 }

@@ -9,9 +9,15 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-export const systemClock: Clock = {
+export interface SystemClock extends Clock {
+  /** Milliseconds of the kernel's own monotonic clock (CLOCK_MONOTONIC), with fractions. */
+  kernel(): number;
+}
+
+export const systemClock: SystemClock = {
   wall: () => Date.now(),
   monotonic: () => performance.now(),
+  kernel: () => Number(process.hrtime.bigint()) / 1e6,
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);

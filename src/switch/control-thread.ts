@@ -1,5 +1,6 @@
 /** Entry of the control thread: runs `ControlPart` on the data path that answers at the other end of a port. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { DataPlane } from '../dataplane/port.js';
 import { RemoteDataPlane } from '../dataplane/remote.js';
 import { systemClock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
@@ -14,11 +15,15 @@ export type FromControl =
   | { readonly kind: 'started' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
 
-const { config, port } = workerData as { config: SwitchConfig; port: MessagePort };
+const { config, dataplane, port } = workerData as {
+  config: SwitchConfig;
+  dataplane: DataPlane['kind'];
+  port: MessagePort;
+};
 const log = createLog({ level: config.log.level, fields: { role: 'switch', name: config.name } });
 const part = new ControlPart({
   config,
-  plane: new RemoteDataPlane('userspace', port),
+  plane: new RemoteDataPlane(dataplane, port),
   clock: systemClock,
   log,
 });

@@ -4,50 +4,36 @@
  * neither a flood of packets nor a busy control service holds up the other.
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
+import type { DataPlane } from '../dataplane/port.js';
 import { DataPlaneService } from '../dataplane/remote.js';
-import { UserspaceDataPlane } from '../dataplane/userspace/userspace.js';
-import type { Clock } from '../platform/clock.js';
+import type { SystemClock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import { startDataPlane } from './choose-dataplane.js';
 import type { FromControl, ToControl } from './control-thread.js';
 import { DiscoveryCapture } from './discovery-capture.js';
 
 export interface SwitchOptions {
   readonly config: SwitchConfig;
   readonly log: Logger;
-  readonly clock: Clock;
+  readonly clock: SystemClock;
 }
 
 export async function startSwitch({ config, log, clock }: SwitchOptions): Promise<Running> {
-  if (config.dataplane === 'kernel') {
-    throw new SutureError(
-      'SUT_DATAPLANE_UNAVAILABLE',
-      'the config asks for `dataplane: kernel`, which this version does not have; use auto or userspace',
-    );
-  }
   // The admin socket is made by the control thread, and only this one may say who can open it.
   process.umask(0o077);
-  if (config.dataplane === 'auto') log.info('data path: userspace (this version has no kernel path)');
   let fail: (cause: unknown) => void = () => {};
   const failed = new Promise<unknown>((resolve) => {
     fail = resolve;
   });
 
   const { port1, port2 } = new MessageChannel();
-  const plane = new UserspaceDataPlane({
-    name: config.name,
-    interfaces: config.interfaces,
-    agents: [...new Set(config.agents.flatMap(({ addresses }) => addresses))],
-    engine: { ...config.timers, clampCap: config.clampCap, maxUnpaired: config.limits.halfOpen },
-    clock,
-    log,
-    poll: () => service.poll(),
-    onFailure: fail,
-  });
-  const service = new DataPlaneService(plane, port1);
-  const control = new ControlThread(config, port2, fail);
+  let service: DataPlaneService | undefined;
+  const plane = await startDataPlane({ config, log, clock, poll: () => service?.poll(), onFailure: fail });
+  service = new DataPlaneService(plane, port1);
+  const control = new ControlThread(config, plane.kind, port2, fail);
   const discovery = new DiscoveryCapture(config.interfaces, config.discovery.port, (datagram) =>
     control.send({ datagram }),
   );
@@ -58,7 +44,6 @@ export async function startSwitch({ config, log, clock }: SwitchOptions): Promis
     await plane.stop();
   };
   try {
-    await plane.start();
     await control.started;
     await discovery.start();
   } catch (error) {
@@ -75,8 +60,13 @@ class ControlThread {
   private readonly worker: Worker;
   private readonly gone: Promise<void>;
 
-  constructor(config: SwitchConfig, port: MessageChannel['port1'], onFailure: (cause: unknown) => void) {
-    const workerData = { config, port };
+  constructor(
+    config: SwitchConfig,
+    dataplane: DataPlane['kind'],
+    port: MessageChannel['port1'],
+    onFailure: (cause: unknown) => void,
+  ) {
+    const workerData = { config, dataplane, port };
     this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {
       workerData,
       transferList: [port],

@@ -1,7 +1,7 @@
 /** One-hop discovery with the command that people use, from places where it must work and where it must not. */
 import t from 'tap';
 import { DISCOVERY_PORT } from '../../src/platform/config/index.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 interface Discovered {
   readonly available: boolean;
@@ -49,7 +49,7 @@ t.test('discovery', async (t) => {
     await forger.stop();
   });
 
-  const gateway = await rig.stage.startSwitch({ dataplane: 'userspace' });
+  const gateway = await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE });
 
   for (const host of ['e', 'a', 'b'] as const) {
     await t.test(`in ${host}: available`, async (t) => {

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const BYTES = 5_000_000;
 const INTERFACES = ['to-e', 'to-a', 'to-b'];
@@ -73,7 +73,7 @@ t.test('a switch that is killed and started again', async (t) => {
   });
 
   await t.test('started again: connections are stitched again', async (t) => {
-    const again = await rig.stage.startSwitch({ dataplane: 'userspace' });
+    const again = await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE });
     await Promise.all([rig.stage.agentReady('a1'), rig.stage.agentReady('b1')]);
     await forwardingWorks(t);
     for (const family of [4, 6] as const) {

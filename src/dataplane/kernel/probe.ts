@@ -11,6 +11,7 @@ import {
   CAP_NET_ADMIN,
   CAP_PERFMON,
   CAP_SYS_ADMIN,
+  isKernelAtLeast,
   OBJECT_PATH,
   OLDEST_KERNEL,
 } from './requirements.js';
@@ -64,9 +65,7 @@ const good = (found: string): ProbeFinding => ({ ok: true, found });
 const bad = (found: string, mend: string): ProbeFinding => ({ ok: false, found, mend });
 
 async function kernel({ kernelRelease, exists }: KernelFacts): Promise<ProbeFinding> {
-  const [major = 0, minor = 0] = kernelRelease.split('.').map((part) => Number.parseInt(part, 10));
-  const [needMajor, needMinor] = OLDEST_KERNEL;
-  if (major < needMajor || (major === needMajor && minor < needMinor)) {
+  if (!isKernelAtLeast(kernelRelease, OLDEST_KERNEL)) {
     return bad(kernelRelease, `it needs Linux ${OLDEST_KERNEL.join('.')} or later`);
   }
   if (await exists('/proc/sys/kernel/unprivileged_bpf_disabled')) return good(kernelRelease);

@@ -15,3 +15,9 @@ export const CAP_NET_ADMIN = 12;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_PERFMON = 38;
 export const CAP_BPF = 39;
+
+/** `release` as `uname -r` has it. */
+export function isKernelAtLeast(release: string, [major, minor]: readonly [number, number]): boolean {
+  const [hasMajor = 0, hasMinor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
+  return hasMajor > major || (hasMajor === major && hasMinor >= minor);
+}

@@ -61,6 +61,7 @@ export const switchSchema = section({
   admin: unixSocket.exactOptional(),
   limits: section({
     agents: count(1, 100_000).default(64),
+    flows: count(16, 4_000_000).default(65_536),
     flowsPerAgent: count(1, 10_000_000).default(20_000),
     halfOpen: count(1, 10_000_000).default(16_384),
     requestsPerSecond: count(1, 10_000_000).default(20_000),

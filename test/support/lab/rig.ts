@@ -54,6 +54,9 @@ export interface Roles {
   readonly workload: Program;
 }
 
+/** The data path under test: each end-to-end test runs on both (see scripts/test.mjs). */
+export const TEST_DATAPLANE = process.env.SUTURE_TEST_DATAPLANE ?? 'userspace';
+
 let rigs = 0;
 
 export class Rig {
@@ -95,7 +98,7 @@ export class Rig {
     shellConfig,
   }: PathOptions = {}): Promise<Roles> {
     const starting = this.stage.startWorkload();
-    const gateway = await this.stage.startSwitch({ dataplane: 'userspace', ...switchConfig });
+    const gateway = await this.stage.startSwitch({ dataplane: TEST_DATAPLANE, ...switchConfig });
     const [core, shell, workload] = await Promise.all([
       this.stage.startCore([...new Set(routes.map((one) => one.core))]),
       this.stage.startShell(routes, shellConfig),

@@ -1,0 +1,372 @@
+/**
+ * The kernel data path as a `DataPlane`: requests become runs of the control program, and what the program tells comes by
+ * its ring buffer. Packets never come up here; with this process gone the kernel goes on by itself.
+ *
+ * What has time in it is this process's: ticking flows that are clamped or drain, and forgetting those that ended or
+ * fell silent.
+ */
+import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
+import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
+import type { SystemClock } from '../../platform/clock.js';
+import { SutureError } from '../../platform/errors.js';
+import type { Logger } from '../../platform/log.js';
+import { run } from '../../platform/process.js';
+import { repeat } from '../../platform/repeat.js';
+import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../port.js';
+import { FlowStore, type Known } from './flow-store.js';
+import { Answer, Ask, COUNTERS, ID_BYTES, LAYOUT } from './layout.js';
+import { ElementFlag, type RingBuffer } from './libbpf.js';
+import { Owners } from './owners.js';
+import { type KernelInterface, KernelProgram } from './program.js';
+import { RecordView, readEvent, writeEndpoints, writeOffsets } from './records.js';
+
+const TICK_MS = 10;
+const SWEEP_MS = 1000;
+/** All records are looked at once in so many sweeps. */
+const SWEEPS_PER_ROUND = 30;
+const ETHERNET_HEADER = 14;
+const ETHERTYPE = { at: 12, ipv4: 0x0800, ipv6: 0x86dd } as const;
+/** Room for the largest packet that the control program makes of its request. */
+const REQUEST_FRAME = 256;
+
+export interface KernelOptions {
+  readonly name: string;
+  readonly interfaces: readonly string[];
+  readonly maxFlows: number;
+  readonly engine: Partial<EngineOptions>;
+  readonly clock: SystemClock;
+  readonly log: Logger;
+}
+
+interface Reply {
+  readonly answer: number;
+  readonly slot: number;
+  readonly generation: number;
+}
+
+export class KernelDataPlane implements DataPlane {
+  readonly kind = 'kernel';
+  private readonly engine: EngineOptions;
+  private readonly epochOffset: number;
+  private readonly store = new FlowStore();
+  private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private readonly stopped = new AbortController();
+  private program: KernelProgram | undefined;
+  private owners: Owners | undefined;
+  private ring: RingBuffer | undefined;
+  private firstInterface = 0;
+  private ticking = false;
+  private eventsLost = 0;
+
+  private readonly frame = Buffer.alloc(REQUEST_FRAME);
+  private readonly key = Buffer.alloc(4);
+  private readonly reply = Buffer.alloc(LAYOUT.reply.size);
+  private readonly record = new RecordView(Buffer.alloc(LAYOUT.flow.size));
+  private sweepAt = 0;
+
+  constructor(private readonly options: KernelOptions) {
+    const { clock, engine } = options;
+    this.engine = { ...DEFAULT_ENGINE_OPTIONS, ...engine };
+    this.epochOffset = clock.wall() - clock.kernel();
+  }
+
+  async start(): Promise<void> {
+    const { clock, log, name, maxFlows } = this.options;
+    const interfaces = await interfacesOf(this.options.interfaces);
+    this.firstInterface = interfaces[0]?.index ?? 0;
+    const program = new KernelProgram({ name, interfaces, maxFlows, engine: this.engine });
+    await program.start();
+    this.program = program;
+    this.owners = new Owners(program.map('owners'));
+    if (program.adopted) this.adopt();
+    this.ring = program.events((record) => this.take(record));
+    this.ring.start();
+    const onError = (err: unknown): void => log.error({ err }, 'kernel data path');
+    void repeat(clock, SWEEP_MS, this.stopped.signal, () => this.sweep(), onError);
+    const { adopted } = program;
+    log.info(
+      { interfaces: this.options.interfaces, adopted, flows: this.store.size },
+      'kernel data path is up',
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    this.ring?.stop();
+    await this.program?.remove();
+    this.program = undefined;
+  }
+
+  async own(ports: readonly OwnedPorts[]): Promise<void> {
+    for (const one of ports) this.owners?.add(one);
+  }
+
+  async disown(ports: readonly OwnedPorts[]): Promise<void> {
+    for (const one of ports) this.owners?.remove(one);
+  }
+
+  async pair({ id, outer, inner }: PairRequest): Promise<FlowSnapshot> {
+    if (this.store.get(id)) throw new SutureError('SUT_FLOW_EXISTS', `flow ${id} exists already`);
+    if (Buffer.byteLength(id) > ID_BYTES) {
+      throw new SutureError('SUT_INTERNAL', `flow id ${id}: the kernel path holds ${ID_BYTES} bytes of one`);
+    }
+    const isIpv6 = this.writePair(id, outer, inner);
+    const { answer, slot, generation } = this.ask(Ask.Pair, isIpv6);
+    if (answer === Answer.OuterTaken) throw conflict('outer', outer);
+    if (answer === Answer.InnerTaken) throw conflict('inner', inner);
+    if (answer !== Answer.Done) {
+      const message = `the kernel path's table is full (\`limits.flows: ${this.options.maxFlows}\`)`;
+      throw new SutureError('SUT_LIMIT', message);
+    }
+    const known = { id, slot, generation, isIpv6 };
+    this.store.add(known);
+    return this.snapshot(known);
+  }
+
+  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+    const known = this.known(id);
+    this.begin(known, offsets);
+    return this.snapshot(known);
+  }
+
+  async close(id: string): Promise<FlowSnapshot> {
+    const known = this.known(id);
+    this.askAbout(known, Ask.Close);
+    const snapshot = this.snapshot(known);
+    this.consume();
+    return snapshot;
+  }
+
+  async list(): Promise<FlowSnapshot[]> {
+    return [...this.store.all()].map((known) => this.snapshot(known));
+  }
+
+  async counters(): Promise<Record<string, number>> {
+    const { program } = this;
+    if (!program) return {};
+    const map = program.map('counters');
+    const values = Buffer.alloc(map.valueBytes);
+    const counters: Record<string, number> = {};
+    COUNTERS.forEach((name, i) => {
+      this.key.writeUInt32LE(i);
+      map.lookup(this.key, values);
+      let sum = 0;
+      for (let at = 0; at < map.valueBytes; at += map.cpuStride) sum += Number(values.readBigUInt64LE(at));
+      counters[name] = sum;
+    });
+    return { ...counters, connections: 2 * this.store.size, kernelMemory: program.flowMemory() };
+  }
+
+  onEvent(listener: (event: FlowEvent) => void): void {
+    this.listeners.push(listener);
+  }
+
+  // ---- requests
+
+  private begin(known: Known, offsets: StitchOffsets): void {
+    this.frame.fill(0);
+    writeOffsets(this.frame, ETHERNET_HEADER, offsets);
+    const { answer, state } = this.askAbout(known, Ask.Enable);
+    if (answer === Answer.State) {
+      throw new SutureError(
+        'SUT_FLOW_STATE',
+        `flow ${known.id} is ${this.snapshot(known).state}; only a flow that is open can be stitched`,
+      );
+    }
+    // Still watched: asked for again when both handshakes are complete.
+    known.wanted = state === 0 ? offsets : undefined;
+    this.consume();
+  }
+
+  private writePair(id: string, outer: ConnectionEndpoints, inner: ConnectionEndpoints): boolean {
+    const { outer: outerAt, inner: innerAt, id: idAt } = LAYOUT.request;
+    this.frame.fill(0);
+    const isIpv4 = writeEndpoints(this.frame, ETHERNET_HEADER + outerAt, outer);
+    writeEndpoints(this.frame, ETHERNET_HEADER + innerAt, inner);
+    this.frame.write(id, ETHERNET_HEADER + idAt, 'latin1');
+    return !isIpv4;
+  }
+
+  private askAbout(known: Known, ask: Ask): Reply & { readonly state: number } {
+    const { slot, generation } = LAYOUT.request;
+    if (ask !== Ask.Enable) this.frame.fill(0);
+    this.frame.writeUInt32LE(known.slot, ETHERNET_HEADER + slot);
+    this.frame.writeUInt32LE(known.generation, ETHERNET_HEADER + generation);
+    return this.ask(ask, known.isIpv6);
+  }
+
+  /** Runs the control program on the request in `frame`. */
+  private ask(ask: Ask, isIpv6: boolean): Reply & { readonly state: number } {
+    const { program, frame, key, reply } = this;
+    if (!program) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
+    const { request: REQUEST, reply: REPLY } = LAYOUT;
+    frame.writeUInt16BE(isIpv6 ? ETHERTYPE.ipv6 : ETHERTYPE.ipv4, ETHERTYPE.at);
+    frame.writeUInt32LE(ask, ETHERNET_HEADER + REQUEST.ask);
+    frame.writeUInt32LE(this.firstInterface, ETHERNET_HEADER + REQUEST.ifindex);
+    program.control.testRun({ data: frame });
+    key.writeUInt32LE(0);
+    program.map('replies').lookup(key, reply);
+    return {
+      answer: reply.readUInt32LE(REPLY.answer),
+      slot: reply.readUInt32LE(REPLY.slot),
+      generation: reply.readUInt32LE(REPLY.generation),
+      state: reply.readUInt32LE(REPLY.state),
+    };
+  }
+
+  private known(id: string): Known {
+    const known = this.store.get(id);
+    if (!known) throw new SutureError('SUT_FLOW_UNKNOWN', `no flow has the id ${id}`);
+    return known;
+  }
+
+  private read(slot: number): RecordView {
+    this.key.writeUInt32LE(slot);
+    this.program?.map('flows').lookup(this.key, this.record.bytes, ElementFlag.Lock);
+    return this.record;
+  }
+
+  private snapshot(known: Known): FlowSnapshot {
+    return this.read(known.slot).snapshot(this.epochOffset);
+  }
+
+  // ---- events
+
+  /** Tells what has happened by now, before the answer to a request does. */
+  private consume(): void {
+    this.ring?.consume();
+  }
+
+  private take(bytes: Buffer): void {
+    const told = readEvent(bytes, this.epochOffset);
+    if (!told) return;
+    const { event } = told;
+    const known = this.store.at(told.slot, told.generation);
+    for (const listener of this.listeners) listener(event);
+    if (known && event.kind === 'state') this.follow(known, event.flow);
+  }
+
+  /** What a new state asks of this process. */
+  private follow(known: Known, flow: FlowSnapshot): void {
+    const { state } = flow;
+    if (state === 'relayed' && known.wanted) {
+      const { wanted } = known;
+      queueMicrotask(() => this.stopped.signal.aborted || this.begin(known, wanted));
+    } else if (state === 'clamping' || state === 'cutting') {
+      this.store.moving.add(known);
+      void this.tickWhileMoving();
+    } else if (state === 'closed' || state === 'broken') {
+      this.ended(known, flow);
+    } else {
+      this.store.moving.delete(known);
+      if (state === 'refused') known.wanted = undefined;
+    }
+  }
+
+  /** A relayed flow is forgotten at once; late packets of one that was cut are still translated for a while. */
+  private ended(known: Known, { history, reason }: FlowSnapshot): void {
+    const wasCut = history.some(({ state }) => state === 'cutting' || state === 'stitched');
+    const { lingerClosed, lingerReset } = this.engine;
+    const linger = wasCut ? (reason === 'fin' ? lingerClosed : lingerReset) : 0;
+    this.store.linger(known, this.options.clock.kernel() + linger);
+    if (!wasCut) queueMicrotask(() => this.forget(known));
+  }
+
+  private forget(known: Known): void {
+    if (this.stopped.signal.aborted) return;
+    this.askAbout(known, Ask.Forget);
+    this.store.forget(known);
+  }
+
+  private async tickWhileMoving(): Promise<void> {
+    if (this.ticking) return;
+    this.ticking = true;
+    const { clock } = this.options;
+    const { signal } = this.stopped;
+    while (this.store.moving.size > 0 && !signal.aborted) {
+      await clock.sleep(TICK_MS, signal).catch(() => {});
+      if (signal.aborted) break;
+      for (const known of this.store.moving) this.askAbout(known, Ask.Tick);
+      this.consume();
+    }
+    this.ticking = false;
+  }
+
+  // ---- forgetting, and what was missed
+
+  private async sweep(): Promise<void> {
+    const now = this.options.clock.kernel();
+    for (const known of this.store.due(now)) this.forget(known);
+    await this.lookForLostEvents();
+    const most = Math.ceil(this.options.maxFlows / SWEEPS_PER_ROUND);
+    for (let i = 0; i < most; i++) {
+      this.lookAt(this.sweepAt, now);
+      this.sweepAt = (this.sweepAt + 1) % this.options.maxFlows;
+    }
+  }
+
+  /** A full ring buffer loses events, never states: then each flow is looked at. */
+  private async lookForLostEvents(): Promise<void> {
+    const { eventsLost = 0 } = await this.counters();
+    if (eventsLost === this.eventsLost) return;
+    this.eventsLost = eventsLost;
+    this.options.log.warn({ eventsLost }, 'the event buffer was full; flows are compared one by one');
+    for (const known of [...this.store.all()]) {
+      if (this.store.lingers(known)) continue;
+      const flow = this.snapshot(known);
+      for (const listener of this.listeners) listener({ kind: 'state', flow });
+      this.follow(known, flow);
+    }
+  }
+
+  /** One record: is it a connection that nobody needs any more? Times as in RFC 5382 REQ-5. */
+  private lookAt(slot: number, now: number): void {
+    const record = this.read(slot);
+    if (!record.used) return;
+    const quiet = (conn: 0 | 1): number => (Math.floor(now) - record.lastAt(conn)) >>> 0;
+    const { generation, paired, state } = record;
+    const { idle, halfOpen, lingerClosed } = this.engine;
+    if (!paired) {
+      if (quiet(0) >= (record.established(0) ? idle : halfOpen))
+        this.askAbout({ id: '', slot, generation, isIpv6: false }, Ask.Forget);
+      return;
+    }
+    const known = this.store.at(slot, generation);
+    if (!known || state === 'closed' || state === 'broken') return;
+    const bothEnded = record.finSeen(0) && record.finSeen(1);
+    const limit = state === 'watched' ? halfOpen : bothEnded ? lingerClosed : idle;
+    if (quiet(0) < limit || quiet(1) < limit) return;
+    this.askAbout(known, Ask.Idle);
+  }
+
+  /** Takes over the flows that a former process left in the kernel. */
+  private adopt(): void {
+    for (let slot = 0; slot < this.options.maxFlows; slot++) {
+      const record = this.read(slot);
+      if (!record.used || !record.paired) continue;
+      const isIpv6 = record.endpoints(0).local.address.includes(':');
+      const known = { id: record.id, slot, generation: record.generation, isIpv6 };
+      this.store.add(known);
+      const flow = record.snapshot(this.epochOffset);
+      if (flow.state !== 'watched' && flow.state !== 'relayed') this.follow(known, flow);
+    }
+  }
+}
+
+function conflict(which: string, { local, remote }: ConnectionEndpoints): SutureError {
+  const ends = `${remote.address} port ${remote.port} to ${local.address} port ${local.port}`;
+  return new SutureError('SUT_CONFLICT', `the ${which} connection (${ends}) belongs to another flow`);
+}
+
+async function interfacesOf(names: readonly string[]): Promise<KernelInterface[]> {
+  const { stdout } = await run('ip', ['-j', 'link', 'show']);
+  const links = JSON.parse(stdout) as { ifname: string; ifindex: number; flags: string[] }[];
+  return names.map((name) => {
+    const link = links.find(({ ifname }) => ifname === name);
+    if (link?.flags.includes('UP')) return { name, index: link.ifindex };
+    throw new SutureError(
+      'SUT_INTERFACE_UNKNOWN',
+      `interface ${name} is ${link ? 'down' : 'not'} in this network namespace; name under \`interfaces\` one that \`ip link\` shows up`,
+    );
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * The records that `bpf/abi.h` defines, as offsets in bytes, and its numbers by name. A test compares both with the C
+ * header. All words are in the machine's order (little endian); addresses and ports as they stand in packets.
+ */
+import { FLOW_STATES } from '../../flow/state.js';
+
+export const LAYOUT = {
+  flow: {
+    size: 472,
+    mode: 4,
+    state: 5,
+    reason: 6,
+    bits: 7,
+    used: 8,
+    generation: 12,
+    id: 16,
+    opened: 32,
+    at: 40,
+    deadline: 72,
+    to_shell_packets: 76,
+    to_shell_bytes: 80,
+    conn: 88,
+  },
+  conn: {
+    size: 192,
+    far: 0,
+    shell: 48,
+    packets: 96,
+    tuple: 104,
+    told_ack: 140,
+    told_edge: 144,
+    told_max: 148,
+    told_tsval: 152,
+    told_shell_ack: 156,
+    told_shell_edge: 160,
+    delta: 164,
+    ts_delta: 168,
+    transparent_from: 172,
+    cut: 176,
+    cut_max: 180,
+    last_at: 184,
+    bits: 188,
+  },
+  sender: {
+    size: 48,
+    isn: 0,
+    max: 4,
+    data_max: 8,
+    ack: 12,
+    edge: 16,
+    tsval: 20,
+    tsval_at: 24,
+    fin_end: 28,
+    bytes: 32,
+    mss: 40,
+    options: 42,
+    scale: 44,
+    bits: 45,
+  },
+  tuple: { size: 36, source: 0, destination: 16, ports: 32 },
+  owned: { size: 68, count: 0, range: 4 },
+  event: {
+    size: 112,
+    slot: 0,
+    generation: 4,
+    kind: 8,
+    state: 9,
+    reason: 10,
+    from: 11,
+    to_shell_packets: 12,
+    to_shell_bytes: 16,
+    opened: 24,
+    packets: 32,
+    bytes: 48,
+    id: 64,
+    at: 80,
+  },
+  request: {
+    size: 144,
+    ask: 0,
+    slot: 4,
+    generation: 8,
+    ifindex: 12,
+    consumed: 16,
+    injected: 32,
+    outer: 48,
+    inner: 84,
+    id: 120,
+  },
+  reply: { size: 16, answer: 0, slot: 4, generation: 8, state: 12 },
+} as const;
+
+export const ID_BYTES = 16;
+export const MAX_PORT_RANGES = 16;
+/** `at` has one entry for each state but the first. */
+export const TIMED_STATES = FLOW_STATES.length - 1;
+
+export const FlowBit = { Paired: 1, Superseded: 2 } as const;
+export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8 } as const;
+export const ConnBit = { Established: 16 } as const;
+export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;
+export const Ask = { Pair: 0, Enable: 1, Close: 2, Tick: 3, Forget: 4, Idle: 5 } as const;
+export type Ask = (typeof Ask)[keyof typeof Ask];
+export const Answer = { Done: 0, Unknown: 1, OuterTaken: 2, InnerTaken: 3, Full: 4, State: 5 } as const;
+
+/** The program's counters in their order, by the names that `suture stats` shows. */
+export const COUNTERS = [
+  'received',
+  'host',
+  'passed',
+  'translated',
+  'made',
+  'fragments',
+  'malformed',
+  'untracked',
+  'swallowed',
+  'limitReached',
+  'sendTooBig',
+  'noRoute',
+  'noNeighbour',
+  'sendFailed',
+  'eventsLost',
+  'icmpErrors',
+] as const;
