@@ -182,14 +182,10 @@ struct flow {
 	struct conn conn[2];
 };
 
-/* Ports `from` … `to` of an address are carried; one entry an address. */
-#define MAX_PORT_RANGES 16
+/* Which ports of an address are carried: one bit a port. */
+#define PORT_WORDS 2048
 struct owned {
-	u32 count;
-	struct {
-		u16 from;
-		u16 to;
-	} range[MAX_PORT_RANGES];
+	u32 ports[PORT_WORDS];
 };
 
 enum { EVENT_STATE, EVENT_FIN, EVENT_RST, EVENT_FORGOTTEN };

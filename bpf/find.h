@@ -19,15 +19,7 @@ static __always_inline int owns(struct work *w, const u32 *address, u32 port)
 
 	__builtin_memcpy(w->address.word, address, 16);
 	owned = bpf_map_lookup_elem(&owners, &w->address);
-	if (!owned)
-		return 0;
-	for (u32 i = 0; i < MAX_PORT_RANGES; i++) {
-		if (i >= owned->count)
-			return 0;
-		if (port >= owned->range[i].from && port <= owned->range[i].to)
-			return 1;
-	}
-	return 0;
+	return owned && owned->ports[(port >> 5) & (PORT_WORDS - 1)] >> (port & 31) & 1;
 }
 
 static __always_inline u32 source_port(const struct tuple *t)

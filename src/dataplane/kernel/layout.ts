@@ -58,7 +58,7 @@ export const LAYOUT = {
     bits: 45,
   },
   tuple: { size: 36, source: 0, destination: 16, ports: 32 },
-  owned: { size: 68, count: 0, range: 4 },
+  owned: { size: 8192, ports: 0 },
   event: {
     size: 112,
     slot: 0,
@@ -91,7 +91,6 @@ export const LAYOUT = {
 } as const;
 
 export const ID_BYTES = 16;
-export const MAX_PORT_RANGES = 16;
 /** `at` has one entry for each state but the first. */
 export const TIMED_STATES = FLOW_STATES.length - 1;
 

@@ -1,13 +1,13 @@
-/** Whose ports the program carries: the map `owners`, one entry an address, and how often each range was asked for. */
+/** Whose ports the program carries: the map `owners`, one entry an address with a bit for each port. */
 import type { OwnedPorts } from '../../flow/endpoints.js';
-import { SutureError } from '../../platform/errors.js';
 import { addressWords } from '../../wire/endpoint.js';
-import { LAYOUT, MAX_PORT_RANGES } from './layout.js';
+import { LAYOUT } from './layout.js';
 import type { BpfMap } from './libbpf.js';
 
 interface Range {
   readonly from: number;
   readonly to: number;
+  /** How often it was asked for; several agents may name the same. */
   uses: number;
 }
 
@@ -22,10 +22,6 @@ export class Owners {
     if (known) {
       known.uses++;
       return;
-    }
-    if (ranges.length === MAX_PORT_RANGES) {
-      const message = `${address} has ${ranges.length} port ranges already, ${MAX_PORT_RANGES} fit; join some of them`;
-      throw new SutureError('SUT_LIMIT', message);
     }
     const more = [...ranges, { from, to, uses: 1 }];
     this.write(address, more);
@@ -50,13 +46,11 @@ export class Owners {
       this.map.delete(key);
       return;
     }
-    const { size, count, range: at } = LAYOUT.owned;
-    const value = Buffer.alloc(size);
-    value.writeUInt32LE(ranges.length, count);
-    ranges.forEach(({ from, to }, i) => {
-      value.writeUInt16LE(from, at + 4 * i);
-      value.writeUInt16LE(to, at + 4 * i + 2);
-    });
-    this.map.update(key, value);
+    const bits = Buffer.alloc(LAYOUT.owned.size);
+    for (const { from, to } of ranges) {
+      // In words of 32 bits, little endian, as the program reads them.
+      for (let port = from; port <= to; port++) bits[port >> 3] |= 1 << (port & 7);
+    }
+    this.map.update(key, bits);
   }
 }
