@@ -5,12 +5,13 @@
  * Standard output holds what was asked for and nothing else; with `--json` that is one JSON document, an
  * error's included. Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 not available.
  */
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { asSutureError, exitCodeOf, SutureError } from '../platform/errors.js';
 import { errorView } from '../switch/admin-protocol.js';
 import { agentsCommand } from './agents.js';
+import { benchCommand } from './bench.js';
 import { type Action, type CliContext, processContext } from './context.js';
 import { demoCommand } from './demo.js';
 import { discoverCommand } from './discover.js';
@@ -20,6 +21,7 @@ import { labCommands } from './lab.js';
 import { errorText, printJson } from './output.js';
 import { roleCommands } from './role.js';
 import { statsCommand } from './stats.js';
+import { packageVersion } from './version.js';
 
 /** Runs one command; `argv` without the names of node and the script. Resolves to the exit code. */
 export async function main(argv: readonly string[], context: CliContext): Promise<number> {
@@ -63,6 +65,7 @@ function buildProgram(context: CliContext, action: Action): Command {
   doctorCommand(program, context, action);
   labCommands(program, context, action);
   demoCommand(program, context, action);
+  benchCommand(program, context, action);
   return program;
 }
 
@@ -80,13 +83,6 @@ function wantsJson(argv: readonly string[]): boolean {
   if (argv[0] === 'lab' && argv[1] === 'exec') return false;
   const end = argv.indexOf('--');
   return argv.slice(0, end < 0 ? argv.length : end).includes('--json');
-}
-
-/** From the package's own file, two levels above both src/cli and dist/cli. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { version: string };
-  return version;
 }
 
 function isProgram(): boolean {

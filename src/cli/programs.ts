@@ -30,6 +30,28 @@ export interface DemoResult {
   readonly document: unknown;
 }
 
+export interface BenchRequest {
+  readonly clock: Clock;
+  /** Aborts when the benchmark is to end and to take everything down. */
+  readonly signal: AbortSignal;
+  /** One line for people, on the way. */
+  readonly progress: (line: string) => void;
+  /** Default: the benchmark's own. */
+  readonly runs?: number;
+  readonly seconds?: number;
+  readonly dataplane: 'auto' | 'kernel' | 'userspace';
+  /** Keeps the result in bench/results. */
+  readonly save: boolean;
+}
+
+export interface BenchOutcome {
+  /** What `--json` prints. */
+  readonly document: unknown;
+  readonly lines: readonly string[];
+}
+
+export type RunBench = (name: string, request: BenchRequest) => Promise<BenchOutcome>;
+
 export interface Programs {
   switch(): Promise<StartRole<SwitchConfig>>;
   shell(): Promise<StartRole<ShellConfig>>;
@@ -39,7 +61,11 @@ export interface Programs {
   >;
   lab(): Promise<Pick<typeof import('../lab/lab.js'), 'labUp' | 'labDown' | 'labStatus' | 'labExec'>>;
   demo(): Promise<(options: DemoContext) => Promise<DemoResult>>;
+  bench(): Promise<RunBench>;
 }
+
+/** Built from bench/, which stands beside src and is no part of it: its name is not for the compiler. */
+const BENCH_MODULE: string = '../bench/main.js';
 
 export const programs: Programs = {
   switch: async () => (await import('../switch/main.js')).startSwitch,
@@ -48,4 +74,5 @@ export const programs: Programs = {
   discover: async () => (await import('../midcom/discovery/client.js')).discover,
   lab: () => import('../lab/lab.js'),
   demo: async () => (await import('../lab/demo.js')).runDemo,
+  bench: async () => ((await import(BENCH_MODULE)) as { runBench: RunBench }).runBench,
 };

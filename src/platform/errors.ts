@@ -33,6 +33,7 @@ export const ERROR_CODES = [
   'SUT_SHUTTING_DOWN',
   'SUT_LAB',
   'SUT_DEMO',
+  'SUT_BENCH',
   'SUT_INTERNAL',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];

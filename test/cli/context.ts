@@ -43,6 +43,7 @@ const nothing: Programs = {
   discover: unused('discover'),
   lab: unused('lab'),
   demo: unused('demo'),
+  bench: unused('bench'),
 };
 
 const nowhere: DoctorHost = {

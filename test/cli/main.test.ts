@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import t from 'tap';
-import { packageVersion } from '../../src/cli/main.js';
+import { packageVersion } from '../../src/cli/version.js';
 import { parseConfig } from '../../src/platform/config/index.js';
 import { SutureError } from '../../src/platform/errors.js';
 import { suture } from './context.js';

@@ -1,0 +1,178 @@
+/**
+ * The labs of a benchmark: as many as it has kinds of topology, all of the same shape, made before and removed
+ * after it whatever happens.
+ *
+ * Plain routing and the relays that are compared stand in a lab of their own, since a switch, or a NAT with its
+ * connection tracking, would be in their way too; measurements go back and forth between the labs.
+ */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inNamespace } from '#suture/lab/command.js';
+import { labDown, labStatus, labUp } from '#suture/lab/lab.js';
+import { LAB_HOSTS, type LabHost, namespaceOf, type WIRE } from '#suture/lab/layout.js';
+import type { Program, ProgramOptions } from '#suture/lab/program.js';
+import { type ConfigObject, type RouteConfig, Stage } from '#suture/lab/stage.js';
+import type { Clock } from '#suture/platform/clock.js';
+import { SutureError } from '#suture/platform/errors.js';
+import { run } from '#suture/platform/process.js';
+import type { BenchContext } from './context.js';
+import { CpuMeter } from './cpu.js';
+
+const TOOL_MS = 60_000;
+const LEFTOVER = /^(sutbench-(\d+)-\w+)-[esabw]$/;
+
+export interface LabPlan {
+  readonly bridged?: boolean;
+}
+
+export interface SutureConfig {
+  readonly routes: readonly RouteConfig[];
+  readonly switchConfig?: ConfigObject;
+  readonly shellConfig?: ConfigObject;
+}
+
+export interface Roles {
+  readonly switch: Program;
+  readonly shell: Program;
+  readonly core: Program;
+}
+
+export class Lab {
+  readonly stage: Stage;
+  readonly clock: Clock;
+
+  constructor(
+    readonly prefix: string,
+    readonly folder: string,
+    readonly meter: CpuMeter,
+    private readonly context: BenchContext,
+  ) {
+    const { clock, signal } = context;
+    this.clock = clock;
+    const onStart = ({ pid, name }: Program): void => meter.addProgram(pid, name);
+    const env = { NODE_OPTIONS: '', SUTURE_LAB: prefix };
+    this.stage = new Stage({ prefix, folder, clock, signal, env, onStart });
+    for (const host of LAB_HOSTS) meter.addHost(host, this.namespace(host));
+  }
+
+  namespace(host: LabHost | typeof WIRE): string {
+    return namespaceOf(this.prefix, host);
+  }
+
+  /** Runs a tool in a host to its end; gives what it printed. */
+  async tool(host: LabHost | typeof WIRE, argv: readonly string[], input = ''): Promise<string> {
+    const [program = '', ...args] = inNamespace(this.namespace(host), argv);
+    const { signal } = this.context;
+    return (await run(program, args, { timeoutMs: TOOL_MS, signal, input })).stdout;
+  }
+
+  start(
+    name: string,
+    host: LabHost | typeof WIRE,
+    argv: readonly string[],
+    onLine?: ProgramOptions['onLine'],
+  ): Program {
+    return this.stage.start(name, host, argv, onLine);
+  }
+
+  /** Starts a program, and gives all lines of its standard output when it has ended well. */
+  async output(name: string, host: LabHost, argv: readonly string[]): Promise<string[]> {
+    const lines: string[] = [];
+    const program = this.start(name, host, argv, (line, stream) => {
+      if (stream === 'stdout') lines.push(line);
+    });
+    await endedWell(program);
+    return lines;
+  }
+
+  /** Switch, core and shell, named after the lab: what they leave on the host must not meet another switch's. */
+  async startSuture({ routes, switchConfig, shellConfig }: SutureConfig): Promise<Roles> {
+    const { dataplane } = this.context;
+    const gateway = await this.stage.startSwitch({ name: this.prefix, dataplane, ...switchConfig });
+    const [core, shell] = await Promise.all([
+      this.stage.startCore([...new Set(routes.map((one) => one.core))]),
+      this.stage.startShell(routes, shellConfig),
+    ]);
+    return { switch: gateway, core, shell };
+  }
+}
+
+export async function endedWell(program: Program): Promise<void> {
+  const { code, signal } = await program.ended;
+  if (code === 0) return;
+  throw new SutureError('SUT_BENCH', `${program.name} ended with ${code ?? signal}: ${program.output}`);
+}
+
+/** Makes the named labs, lets the body use them, and takes them down with all that was started in them. */
+export async function withLabs<Name extends string, T>(
+  context: BenchContext,
+  plans: Readonly<Record<Name, LabPlan>>,
+  body: (labs: Readonly<Record<Name, Lab>>, meter: CpuMeter) => Promise<T>,
+): Promise<T> {
+  await removeLeftovers();
+  const folder = mkdtempSync(join(tmpdir(), 'suture-bench-'));
+  const names = Object.keys(plans) as Name[];
+  const prefixes = names.map((name) => `sutbench-${process.pid}-${name}`);
+  const meter = new CpuMeter(context.clock);
+  const labs = {} as Record<Name, Lab>;
+  const work = async (): Promise<T> => {
+    for (const [i, name] of names.entries()) {
+      const prefix = prefixes[i] ?? '';
+      context.signal.throwIfAborted();
+      await labUp({ prefix, ...plans[name] });
+      labs[name] = new Lab(prefix, mkdtempSync(join(folder, `${name}-`)), meter, context);
+    }
+    return body(labs, meter);
+  };
+  const working = work();
+  try {
+    return await Promise.race([working, rejectOnAbort(context.signal)]);
+  } finally {
+    for (const name of names) await labs[name]?.stage.stop();
+    // An interrupted run ends by itself once its programs have; nothing is made behind what is taken down.
+    await working.catch(() => undefined);
+    for (const name of names) await labs[name]?.stage.stop();
+    for (const prefix of prefixes) await labDown({ prefix });
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  const interrupted = (): SutureError => new SutureError('SUT_BENCH', 'the benchmark was interrupted');
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(interrupted());
+    signal.addEventListener('abort', () => reject(interrupted()), { once: true });
+  });
+}
+
+/** Labs of a benchmark that was killed: its process is gone, and what still runs in them belongs to nobody. */
+async function removeLeftovers(): Promise<void> {
+  const prefixes = new Set<string>();
+  for (const name of namespaces()) {
+    const [, prefix, pid] = LEFTOVER.exec(name) ?? [];
+    if (prefix !== undefined && !runs(Number(pid))) prefixes.add(prefix);
+  }
+  for (const prefix of prefixes) {
+    const { hosts } = await labStatus({ prefix });
+    for (const pid of hosts.flatMap(({ processes }) => processes)) process.kill(pid, 'SIGKILL');
+    await labDown({ prefix });
+  }
+}
+
+function namespaces(): string[] {
+  try {
+    return readdirSync('/run/netns');
+  } catch {
+    return [];
+  }
+}
+
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
