@@ -14,7 +14,7 @@ import { median, ratios, spreadOf } from './support/stats.js';
 import { numberText, spreadText } from './support/text.js';
 
 const ROUNDS = 200;
-const CONNECTIONS = 16;
+const CONNECTIONS = 32;
 const TARGETS = { p50: atMost(1.05), p99: atMost(1.2) };
 
 /** Run by run. */

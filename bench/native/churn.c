@@ -1,18 +1,22 @@
 /*
- * churn COUNT CONCURRENCY HOLD_MS PER_SECOND LIMIT_MS ADDRESS:PORT...
+ * churn COUNT CONCURRENCY HOLD_MS LIMIT_MS NAMESPACE ADDRESS:PORT...
  *
- * COUNT short connections, at most CONCURRENCY at a time and PER_SECOND new ones a second, to the servers in
- * turn. Each sends 16 bytes, gets them back, stays for HOLD_MS, and ends with a FIN from this side first. One
- * thread with epoll, so that the client takes as little as it can of the processors that it shares with what
- * it measures. One JSON line at the end; after LIMIT_MS no more connections are opened.
+ * COUNT short connections, CONCURRENCY at a time, to the servers in turn. Each sends 16 bytes, gets them back,
+ * stays until it is stitched, for HOLD_MS at most, and ends with a FIN from this side first. That it is
+ * stitched shows in NAMESPACE, the shell's: the shell has no socket for it any more (letgo.h). One thread
+ * with epoll, so that the client takes as little as it can of the processors that it shares with what it
+ * measures. One JSON line at the end; after LIMIT_MS no more connections are opened.
  */
 #include "common.h"
+#include "letgo.h"
 #include <sys/epoll.h>
 
 #define MESSAGE 16
 #define EVENTS 512
 /* A connection that takes longer than this for one step has failed. */
 #define STEP_NS 10000000000ull
+/* Between two looks at whether a connection is stitched. */
+#define LOOK_NS 3000000u
 /* Marks on the way, so that the beginning and the end can be left out of a rate. */
 #define MARKS 20
 
@@ -21,11 +25,11 @@ enum state { UNUSED, CONNECTING, ASKING, HOLDING, ENDING };
 struct connection {
   enum state state;
   int fd;
-  uint64_t opened, step;
+  uint64_t opened, step, look;
   size_t got;
   /* Ended by the other side while HOLDING: found to have failed when its time comes, since it is in the queue. */
   bool lost;
-  /* The next that is to be held no longer, while HOLDING. */
+  /* While HOLDING, the one that is looked at next. */
   struct connection *next;
 };
 
@@ -33,7 +37,6 @@ struct tally { uint32_t *values; size_t count; };
 
 struct plan {
   uint64_t hold_ns, limit_ns;
-  double per_ns;
   struct sockaddr_in *to;
   size_t servers;
 };
@@ -41,8 +44,11 @@ struct plan {
 static int epoll;
 static struct connection *all;
 static size_t concurrency, open_count, started, completed, failed;
+/* Those that are held, in the order in which they are looked at. */
 static struct connection *oldest, *newest;
-static struct tally connecting, answering, ending;
+static int diag;
+static size_t let_go;
+static struct tally connecting, answering, holding, ending;
 static uint64_t marks[MARKS];
 static size_t mark_count;
 static size_t wanted;
@@ -94,14 +100,19 @@ static void ask(struct connection *connection, uint64_t now) {
   if (epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event) != 0) die("epoll_ctl");
 }
 
-static void hold(struct connection *connection, uint64_t now) {
-  tally(&answering, now - connection->step);
-  connection->state = HOLDING;
-  connection->step = now;
+static void queue(struct connection *connection, uint64_t now) {
+  connection->look = now + LOOK_NS;
   connection->next = NULL;
   if (newest) newest->next = connection;
   else oldest = connection;
   newest = connection;
+}
+
+static void hold(struct connection *connection, uint64_t now) {
+  tally(&answering, now - connection->step);
+  connection->state = HOLDING;
+  connection->step = now;
+  queue(connection, now);
 }
 
 /* Readable: the answer, or the end. */
@@ -125,15 +136,23 @@ static void read_some(struct connection *connection, uint64_t now) {
   if (connection->state == ASKING && connection->got >= MESSAGE) hold(connection, now);
 }
 
-static void end_held(uint64_t now, uint64_t hold_ns) {
-  while (oldest && now - oldest->step >= hold_ns) {
+static void end(struct connection *connection, uint64_t now) {
+  tally(&holding, now - connection->step);
+  connection->state = ENDING;
+  connection->step = now;
+  if (connection->lost) fail(connection, ECONNRESET);
+  else if (shutdown(connection->fd, SHUT_WR) != 0) fail(connection, errno);
+}
+
+static void look_at_held(uint64_t now, uint64_t hold_ns) {
+  while (oldest && now >= oldest->look) {
     struct connection *connection = oldest;
     oldest = connection->next;
     if (!oldest) newest = NULL;
-    connection->state = ENDING;
-    connection->step = now;
-    if (connection->lost) fail(connection, ECONNRESET);
-    else if (shutdown(connection->fd, SHUT_WR) != 0) fail(connection, errno);
+    bool gone = was_let_go(diag, connection->fd);
+    if (gone) let_go++;
+    if (gone || connection->lost || now - connection->step >= hold_ns) end(connection, now);
+    else queue(connection, now);
   }
 }
 
@@ -154,11 +173,12 @@ static void print_tally(const char *name, struct tally *tally) {
 
 /* Latencies in microseconds, marks in milliseconds since the start. */
 static void report(uint64_t start, double wall) {
-  printf("{\"start\":%.3f,\"opened\":%zu,\"completed\":%zu,\"failed\":%zu,\"ms\":%.3f", wall, started, completed,
-         failed, (double)(now_ns() - start) / 1e6);
+  printf("{\"start\":%.3f,\"opened\":%zu,\"completed\":%zu,\"letGo\":%zu,\"failed\":%zu,\"ms\":%.3f", wall,
+         started, completed, let_go, failed, (double)(now_ns() - start) / 1e6);
   printf(",\"lastError\":\"%s\"", last_error ? strerror(last_error) : "");
   print_tally("connectUs", &connecting);
   print_tally("answerUs", &answering);
+  print_tally("holdUs", &holding);
   print_tally("endUs", &ending);
   printf(",\"marks\":[");
   for (size_t i = 0; i < mark_count; i++) printf("%s%.3f", i ? "," : "", (double)(marks[i] - start) / 1e6);
@@ -190,12 +210,11 @@ static void run(const struct plan *plan, uint64_t start) {
   while (completed + failed < wanted) {
     bool more = started < wanted && now - start < plan->limit_ns;
     if (!more && open_count == 0) break;
-    size_t due = (size_t)((double)(now - start) * plan->per_ns) + 1;
-    while (more && open_count < concurrency && started < wanted && started < due)
+    while (more && open_count < concurrency && started < wanted)
       open_one(unused(), &plan->to[started % plan->servers], now_ns());
     turn();
     now = now_ns();
-    end_held(now, plan->hold_ns);
+    look_at_held(now, plan->hold_ns);
     if (now - checked < 1000000000u) continue;
     checked = now;
     end_late(now);
@@ -204,19 +223,20 @@ static void run(const struct plan *plan, uint64_t start) {
 
 int main(int argc, char **argv) {
   errno = EINVAL;
-  if (argc < 7) die("usage: churn COUNT CONCURRENCY HOLD_MS PER_SECOND LIMIT_MS ADDRESS:PORT...");
+  if (argc < 7) die("usage: churn COUNT CONCURRENCY HOLD_MS LIMIT_MS NAMESPACE ADDRESS:PORT...");
   wanted = (size_t)atoi(argv[1]);
   concurrency = (size_t)atoi(argv[2]);
   struct plan plan = {.hold_ns = (uint64_t)atoi(argv[3]) * 1000000u,
-                      .per_ns = atof(argv[4]) / 1e9,
-                      .limit_ns = (uint64_t)atoi(argv[5]) * 1000000u,
+                      .limit_ns = (uint64_t)atoi(argv[4]) * 1000000u,
                       .servers = (size_t)argc - 6};
   plan.to = allocate(plan.servers, sizeof *plan.to);
   for (size_t i = 0; i < plan.servers; i++) plan.to[i] = endpoint(argv[6 + i]);
   all = allocate(concurrency, sizeof *all);
   connecting.values = allocate(wanted, sizeof(uint32_t));
   answering.values = allocate(wanted, sizeof(uint32_t));
+  holding.values = allocate(wanted, sizeof(uint32_t));
   ending.values = allocate(wanted, sizeof(uint32_t));
+  diag = open_diag(argv[5]);
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) die("epoll_create1");
   double wall = wall_ms();

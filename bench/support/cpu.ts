@@ -38,7 +38,7 @@ export interface CpuUse {
   readonly softirq: number;
   /** Sums of the hosts' programs. */
   readonly hosts: Readonly<Record<LabHost, number>>;
-  /** By `host/name`; the switch's main thread also as `s/switch, packets`. */
+  /** By `host/name`; the switch in two parts, its main thread and the others. */
   readonly programs: Readonly<Record<string, number>>;
   /** `all` without the hosts' programs. */
   readonly kernel: number;
@@ -148,15 +148,17 @@ export function cpuBetween(before: CpuSample, after: CpuSample): CpuUse {
   for (const [pid, { host, name, threads }] of after.processes) {
     const earlier = before.processes.get(pid)?.threads;
     let cores = 0;
+    const parts: [key: string, cores: number][] = [];
     for (const [thread, total] of threads) {
       const used = (total - (earlier?.get(thread) ?? 0)) / seconds;
       cores += used;
-      if (name === 'switch' && thread === String(pid)) add(`${host}/switch, packets`, used);
+      const part = thread === String(pid) ? 'main thread' : 'other threads';
+      parts.push([name === 'switch' ? `${host}/switch, ${part}` : `${host}/${name}`, used]);
     }
     if (host === 'outside') outside += cores;
     if (host === 'outside' || host === 'kernel') continue;
     hosts[host] += cores;
-    add(`${host}/${name}`, cores);
+    for (const [key, part] of parts) add(key, part);
   }
   const all = Math.max((after.all - before.all) / seconds - outside, 0);
   const inPrograms = hosts.e + hosts.s + hosts.a + hosts.b;

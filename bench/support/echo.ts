@@ -40,8 +40,13 @@ function processor(index: number): string {
   return String(cpus().length > index ? index : ANYWHERE);
 }
 
-export async function startEchoServer(lab: Lab, program: string): Promise<void> {
-  const argv = [program, endpointOf('b', ECHO_PORT), processor(1)];
+export async function startEchoServer(
+  lab: Lab,
+  program: string,
+  where: 'own processor' | 'wherever' = 'own processor',
+): Promise<void> {
+  const cpu = where === 'wherever' ? String(ANYWHERE) : processor(1);
+  const argv = [program, endpointOf('b', ECHO_PORT), cpu];
   await lab.start('echo-server', 'b', argv).line(/^ready$/, START_MS);
 }
 

@@ -11,6 +11,6 @@ const COMPILE_MS = 60_000;
 export async function compileNative(name: NativeProgram, folder: string): Promise<string> {
   const source = join(PACKAGE_ROOT, 'bench/native', `${name}.c`);
   const program = join(folder, name);
-  await run('gcc', ['-O2', '-Wall', '-Wextra', '-o', program, source], { timeoutMs: COMPILE_MS });
+  await run('gcc', ['-O3', '-Wall', '-Wextra', '-o', program, source], { timeoutMs: COMPILE_MS });
   return program;
 }

@@ -22,6 +22,10 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 export function spreadOf(values: readonly number[]): Spread {
   return {
     n: values.length,

@@ -7,7 +7,7 @@ import { linearScale, logScale, type Scale } from './scale.js';
 import { element, label, line } from './svg.js';
 
 const WIDTH = 820;
-const LEFT = 150;
+const LEFT = 160;
 const RIGHT = 110;
 const TITLE_HEIGHT = 34;
 const AXIS_HEIGHT = 40;
@@ -21,7 +21,7 @@ const GRID = { stroke: '#d8dee4', 'stroke-width': 1 };
 const MARK = { stroke: '#cf222e', 'stroke-width': 1.5, 'stroke-dasharray': '4 3' };
 const COLOURS = ['#bf8700', '#1a7f37', '#8250df', '#57606a', '#cf222e', '#0a7a80', '#953800'];
 /** What is measured stands out from what it is compared with. */
-const OWN = /^(stitched|handover)/;
+const OWN = /^(stitched|handover)$/;
 const OWN_COLOUR = '#0969da';
 const OTHER_BAR = '#8c959f';
 

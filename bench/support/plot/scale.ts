@@ -25,21 +25,28 @@ export function linearScale(largest: number, from: number, to: number, count = 6
   };
 }
 
-/** Decades around the values; what is not above zero is put at the lower end. */
+/** The next 1, 2 or 5 times a power of ten at or beyond a value above zero. */
+function roundBeyond(value: number, upwards: boolean): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const candidates = [0.5, 1, 2, 5, 10].map((factor) => factor * power);
+  return upwards
+    ? (candidates.find((one) => one >= value * (1 - 1e-9)) ?? value)
+    : (candidates.findLast((one) => one <= value * (1 + 1e-9)) ?? value);
+}
+
+/** Round numbers around the values; what is not above zero is put at the lower end. */
 export function logScale(values: readonly number[], from: number, to: number): Scale {
   const positive = values.filter((value) => value > 0 && Number.isFinite(value));
-  const low = Math.floor(Math.log10(Math.min(...positive, Number.MAX_VALUE)) + 1e-9);
-  const high = Math.ceil(Math.log10(Math.max(...positive, Number.MIN_VALUE)) - 1e-9);
-  const [first, last] = positive.length === 0 ? [0, 1] : [low, Math.max(high, low + 1)];
-  const decades = last - first;
+  const low = positive.length > 0 ? roundBeyond(Math.min(...positive), false) : 1;
+  const high = Math.max(positive.length > 0 ? roundBeyond(Math.max(...positive), true) : 10, 2 * low);
+  const decades = Math.log10(high / low);
+  const factors = decades <= 3.5 ? [1, 2, 5] : [1];
   const ticks: number[] = [];
-  for (let power = first; power <= last; power++) {
-    ticks.push(10 ** power);
-    if (decades <= 3 && power < last) ticks.push(2 * 10 ** power, 5 * 10 ** power);
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high) + 1e-9; power++) {
+    for (const factor of factors) ticks.push(Number((factor * 10 ** power).toPrecision(12)));
   }
   return {
-    place: (value) =>
-      value > 0 ? from + ((to - from) * Math.max(Math.log10(value) - first, 0)) / decades : from,
-    ticks: ticks.map((tick) => Number(tick.toPrecision(12))),
+    place: (value) => (value > low ? from + ((to - from) * Math.log10(value / low)) / decades : from),
+    ticks: ticks.filter((tick) => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)),
   };
 }

@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
 import { type LabHost, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
+import { lossRules } from '../../../src/lab/loss.js';
 import type { Program } from '../../../src/lab/program.js';
 import {
   CLI,
@@ -188,13 +189,7 @@ export class Rig {
 
   /** Loses this share of all packets on each leg, in both directions. Only in a bridged lab. */
   async lose(percent: number): Promise<void> {
-    const rules = `table bridge loss {
-      chain forward {
-        type filter hook forward priority 0
-        meta protocol { ip, ip6 } numgen random mod 100 < ${percent} counter drop
-      }
-    }\n`;
-    await this.tool('w', ['nft', '-f', '-'], rules);
+    await this.tool('w', ['nft', '-f', '-'], lossRules(percent));
   }
 
   /** Packets that `lose` has dropped. */
