@@ -29,7 +29,9 @@ export async function runBench(name: string, request: BenchRequest): Promise<Ben
     dataplane: benchmark.dataplane ?? request.dataplane,
   };
   const [startedAt, start] = [clock.wall(), clock.monotonic()];
-  const result = await benchmark.run({ clock, signal, progress, ...options });
+  const notes: string[] = [];
+  const note = (text: string): void => void notes.push(text);
+  const result = await benchmark.run({ clock, signal, progress, note, ...options });
   const document: BenchDocument = {
     bench: name,
     format: DOCUMENT_FORMAT,
@@ -40,7 +42,7 @@ export async function runBench(name: string, request: BenchRequest): Promise<Ben
     dataplane: result.dataplane,
     machine,
     figures: result.figures,
-    notes: result.notes,
+    notes: [...result.notes, ...notes],
     samples: result.samples,
   };
   const saved = save ? saveRun(PACKAGE_ROOT, benchmark.title, document, result.panels) : [];

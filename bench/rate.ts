@@ -27,8 +27,8 @@ const FEWEST = 500;
 /** Connections at a time. */
 const LADDER = [8, 16, 32, 64, 128, 256];
 const STITCHED_SHARE = 0.995;
-const WARM_UP = 1000;
-const TRIAL = 1500;
+/** Connections of a trial, for each second of a run. */
+const TRIAL_SHARE = 400;
 const LIMIT_MS = 20_000;
 const HISTORIES = 100;
 /** Limits that protect a switch are not what is measured. */
@@ -69,10 +69,12 @@ export default benchmark;
 async function measure(context: BenchContext, lab: Lab, program: string): Promise<Samples> {
   const servers = PORTS.map((port) => endpointOf('a', port));
   const once = (plan: ChurnPlan): Promise<Churned> => churn(lab, program, servers, plan);
-  await once({ count: WARM_UP, concurrency: 32, limitMs: LIMIT_MS, histories: 0 });
+  const trial = Math.round(TRIAL_SHARE * context.seconds);
+  // Warms up; not looked at.
+  await once({ count: trial, concurrency: 32, limitMs: LIMIT_MS, histories: 0 });
   const calibration: Churned[] = [];
   for (const concurrency of LADDER) {
-    const tried = await once({ count: TRIAL, concurrency, limitMs: LIMIT_MS, histories: 0 });
+    const tried = await once({ count: trial, concurrency, limitMs: LIMIT_MS, histories: 0 });
     calibration.push(tried);
     context.progress(`${concurrency} at a time: ${progressText(tried)}`);
   }

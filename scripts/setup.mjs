@@ -48,6 +48,8 @@ const DEBIAN_PACKAGES = [
   'procps',
   'util-linux',
 ];
+/** What only `suture bench` needs, and only when it is asked for. */
+const BENCH_PACKAGES = ['iperf3', 'haproxy', 'nginx-light', 'libnginx-mod-stream'];
 const JDK_PACKAGE = 'openjdk-17-jdk-headless';
 const JDK_MIN = 17;
 
@@ -86,15 +88,14 @@ function javacVersion() {
   return match ? Number(match[1]) : 0;
 }
 
-function debianPackages() {
+function debianPackages(bench) {
+  const wanted = bench ? [...DEBIAN_PACKAGES, ...BENCH_PACKAGES] : DEBIAN_PACKAGES;
   if (!has('dpkg-query')) {
-    say(
-      `not a Debian system; it needs what these packages hold: ${[...DEBIAN_PACKAGES, JDK_PACKAGE].join(' ')}`,
-    );
+    say(`not a Debian system; it needs what these packages hold: ${[...wanted, JDK_PACKAGE].join(' ')}`);
     return;
   }
-  const installed = installedPackages([...DEBIAN_PACKAGES, JDK_PACKAGE]);
-  const missing = DEBIAN_PACKAGES.filter((name) => !installed.has(name));
+  const installed = installedPackages([...wanted, JDK_PACKAGE]);
+  const missing = wanted.filter((name) => !installed.has(name));
   if (!installed.has(JDK_PACKAGE) && javacVersion() < JDK_MIN) missing.push(JDK_PACKAGE);
   if (missing.length === 0) return;
   const install = ['install', '-y', '--no-install-recommends', ...missing];
@@ -111,6 +112,9 @@ function debianPackages() {
   spawnSync('dpkg', ['--configure', '-a'], { env, stdio: 'ignore' });
   run('apt-get update', 'apt-get', [...wait, 'update'], { env });
   run('apt-get install', 'apt-get', [...wait, ...install], { env });
+  if (missing.includes('haproxy') || missing.includes('nginx-light')) {
+    say('Debian starts haproxy and nginx as services; the benchmarks run their own and need neither of them');
+  }
 }
 
 function readJson(path) {
@@ -183,19 +187,21 @@ function unlessBuilt(stamp, files, build, options = []) {
   writeFileSync(stamp, now);
 }
 
+function tsc(config) {
+  run('tsc', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config]);
+}
+
 function typescript() {
-  const sources = filesBelow(join(root, 'src'), (name) => name.endsWith('.ts'));
-  const configs = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].map((name) =>
-    join(root, name),
+  const isSource = (name) => name.endsWith('.ts');
+  const sources = ['src', 'bench'].flatMap((folder) => filesBelow(join(root, folder), isSource));
+  const configs = ['tsconfig.json', 'tsconfig.build.json', 'tsconfig.bench.json', 'package-lock.json'].map(
+    (name) => join(root, name),
   );
   const dist = join(root, 'dist');
   unlessBuilt(join(dist, '.built'), [...sources, ...configs], () => {
     say('building dist (tsc)');
-    run('tsc', process.execPath, [
-      join(root, 'node_modules/typescript/bin/tsc'),
-      '-p',
-      'tsconfig.build.json',
-    ]);
+    tsc('tsconfig.build.json');
+    tsc('tsconfig.bench.json');
     chmodSync(join(dist, 'cli/main.js'), 0o755);
   });
 }
@@ -240,10 +246,13 @@ function javaWorkload() {
   });
 }
 
-/** Does all that is missing; returns false, with the reason on standard error, when something cannot be done. */
-export function setup() {
+/**
+ * Does all that is missing; returns false, with the reason on standard error, when something cannot be done.
+ * `bench`: what the benchmarks need as well.
+ */
+export function setup({ bench = false } = {}) {
   try {
-    debianPackages();
+    debianPackages(bench);
     npmPackages();
     typescript();
     kernelProgram();
@@ -256,4 +265,6 @@ export function setup() {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = setup() ? 0 : 1;
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.exitCode = setup({ bench: process.argv.includes('--bench') }) ? 0 : 1;
+}

@@ -11,6 +11,8 @@ export interface BenchContext {
   readonly signal: AbortSignal;
   /** One line of progress, for people. */
   readonly progress: (line: string) => void;
+  /** Something that a reader of the result has to know. */
+  readonly note: (text: string) => void;
   readonly runs: number;
   /** Of one measurement; what exactly is measured for so long is the benchmark's to say. */
   readonly seconds: number;

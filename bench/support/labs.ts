@@ -17,9 +17,11 @@ import type { Clock } from '#suture/platform/clock.js';
 import { SutureError } from '#suture/platform/errors.js';
 import { run } from '#suture/platform/process.js';
 import type { BenchContext } from './context.js';
-import { CpuMeter } from './cpu.js';
+import { CpuMeter, cpuBetween } from './cpu.js';
 
 const TOOL_MS = 60_000;
+/** What others may use of the machine before it is worth a note. */
+const NOISE_CORES = 0.05;
 const LEFTOVER = /^(sutbench-(\d+)-\w+)-[esabw]$/;
 
 export interface LabPlan {
@@ -111,7 +113,7 @@ export async function withLabs<Name extends string, T>(
   body: (labs: Readonly<Record<Name, Lab>>, meter: CpuMeter) => Promise<T>,
 ): Promise<T> {
   await removeLeftovers();
-  const folder = mkdtempSync(join(tmpdir(), 'suture-bench-'));
+  const folder = mkdtempSync(join(tmpdir(), `suture-bench-${process.pid}-`));
   const names = Object.keys(plans) as Name[];
   const prefixes = names.map((name) => `sutbench-${process.pid}-${name}`);
   const meter = new CpuMeter(context.clock);
@@ -123,7 +125,7 @@ export async function withLabs<Name extends string, T>(
       await labUp({ prefix, ...plans[name] });
       labs[name] = new Lab(prefix, mkdtempSync(join(folder, `${name}-`)), meter, context);
     }
-    return body(labs, meter);
+    return withNoise(context, meter, () => body(labs, meter));
   };
   const working = work();
   try {
@@ -136,6 +138,19 @@ export async function withLabs<Name extends string, T>(
     for (const prefix of prefixes) await labDown({ prefix });
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Notes how much of the machine was not the benchmark's meanwhile. */
+async function withNoise<T>(context: BenchContext, meter: CpuMeter, body: () => Promise<T>): Promise<T> {
+  const [before, own] = [meter.sample(), process.cpuUsage()];
+  const result = await body();
+  const after = meter.sample();
+  const { user, system } = process.cpuUsage(own);
+  const others = cpuBetween(before, after).outside - (user + system) / 1e6 / (after.at - before.at);
+  if (others > NOISE_CORES) {
+    context.note(`other programs used ${others.toFixed(1)} cores meanwhile; do it again on a quiet machine`);
+  }
+  return result;
 }
 
 function rejectOnAbort(signal: AbortSignal): Promise<never> {

@@ -23,7 +23,9 @@ export function resultLines(title: string, document: BenchDocument, { tables }: 
   ];
   for (const { title: caption, headings, rows } of tables)
     lines.push('', caption, '', ...columns(headings, rows));
-  lines.push('', ...columns(['', 'MEDIAN (MIN … MAX)', 'TARGET', ''], document.figures.map(figureRow)));
+  if (document.figures.length > 0) {
+    lines.push('', ...columns(['', 'MEDIAN (MIN … MAX)', 'TARGET', ''], document.figures.map(figureRow)));
+  }
   if (document.notes.length > 0) lines.push('', ...document.notes.map((note) => `note: ${note}`));
   return lines;
 }

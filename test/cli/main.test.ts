@@ -22,6 +22,7 @@ t.test('help and version', async (t) => {
     'doctor',
     'lab',
     'demo',
+    'bench',
   ]) {
     t.match(help.out, new RegExp(`^  ${name} `, 'm'));
   }
@@ -42,6 +43,11 @@ t.test('wrong usage is 2, and a JSON document when that was asked for', async (t
     ['lab'],
     ['lab', 'exec', 'a'],
     ['doctor', '--role', 'nobody'],
+    ['bench'],
+    ['bench', 'nothing'],
+    ['bench', 'rate', '--runs', '0'],
+    ['bench', 'rate', '--seconds', '0.1'],
+    ['bench', 'rate', '--dataplane', 'magic'],
     ['stats', '--admin', 'tcp:1'],
   ]) {
     const { code, out, err } = await suture(argv);
