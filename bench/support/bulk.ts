@@ -62,7 +62,7 @@ export class BulkRunner {
     const seed = this.#seed;
     try {
       const argv = [this.program, 'client', to, String(ms), String(seed), ...snmp];
-      const [line = ''] = await this.lab.output('bulk client', 'e', argv);
+      const [line = ''] = await this.lab.output('bulk client', 'e', argv, ms + REPORT_MS);
       const peer = JSON.parse(line) as EndReport;
       return { peer, core: await this.#reportOf(seed) };
     } catch (error) {

@@ -1,11 +1,13 @@
 /** One run of many short connections through the shell, as client, switch and processors saw it. */
 import type { FlowDetail, FlowView } from '#suture/switch/admin-protocol.js';
 import { type CpuSample, type CpuUse, cpuBetween } from './cpu.js';
-import { endedWell, type Lab } from './labs.js';
+import type { Lab } from './labs.js';
 
 const FIRST_SAMPLE_MS = 200;
 const SAMPLE_MS = 250;
 const CLOSE_MS = 30_000;
+/** Beyond the client's own limit, for its last connections. */
+const SPARE_MS = 30_000;
 const POLL_MS = 300;
 /** Of the twenty marks: the beginning and the end of a run are not its middle. */
 const [FROM_MARK, TO_MARK, MARKS] = [1, 17, 20];
@@ -71,11 +73,12 @@ export async function churn(
   });
   const samples: CpuSample[] = [];
   await lab.clock.sleep(FIRST_SAMPLE_MS);
-  while (client.running) {
+  const deadline = lab.clock.monotonic() + limitMs + SPARE_MS;
+  while (client.running && lab.clock.monotonic() < deadline) {
     samples.push(lab.meter.sample());
     await lab.clock.sleep(SAMPLE_MS);
   }
-  await endedWell(client);
+  await lab.endedWell(client, SAMPLE_MS);
   const report = JSON.parse(lines[0] ?? '') as ChurnReport;
   const flows = await flowsSince(lab, report.start);
   const stitched = flows.filter(({ stitchedAt }) => stitchedAt !== undefined);

@@ -10,12 +10,14 @@ import { join } from 'node:path';
 import { endpointOf } from '#suture/lab/stage.js';
 import { SutureError } from '#suture/platform/errors.js';
 import { untilStitched } from './flows.js';
-import { endedWell, type Lab } from './labs.js';
+import type { Lab } from './labs.js';
 import type { Rival } from './rivals.js';
 
 export const ECHO_PORT = 5202;
 const START_MS = 10_000;
 const STITCH_MS = 30_000;
+/** Beyond its own time, for a connection that hangs. */
+const SPARE_MS = 30_000;
 /** The scheduler's choice, where there is no second processor. */
 const ANYWHERE = -1;
 
@@ -78,7 +80,7 @@ export async function echoRun(rivals: readonly Rival[], plan: EchoPlan): Promise
     if (name === 'stitched') await untilStitched(lab, new Set(opened.open[name]), STITCH_MS);
   }
   writeFileSync(go, '');
-  await endedWell(client);
+  await first.lab.endedWell(client, plan.ms + SPARE_MS);
   const results = lines.slice(1).map((line) => JSON.parse(line) as EchoResult);
   return rivals.map(({ name }) => {
     const found = results.find(({ target }) => target === name);

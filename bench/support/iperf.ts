@@ -9,6 +9,8 @@ const WARM_SECONDS = 1;
 /** The processors' use is measured a little within the transfer, which has ended when its client has. */
 const MARGIN_SECONDS = 0.1;
 const START_MS = 10_000;
+/** Beyond its own time, for a program that hangs. */
+const SPARE_MS = 30_000;
 
 export interface Transfer {
   /** What the receiver got. */
@@ -33,12 +35,15 @@ export async function startIperfServer(lab: Lab): Promise<void> {
 export async function transfer(
   lab: Lab,
   { address, port }: { readonly address: string; readonly port: number },
-  { streams, seconds }: { readonly streams: number; readonly seconds: number },
+  { streams, seconds: asked }: { readonly streams: number; readonly seconds: number },
 ): Promise<Transfer> {
   const { clock, meter } = lab;
+  // iperf3 reads whole seconds, and takes 0 for no end at all.
+  const seconds = Math.max(1, Math.round(asked));
+  const limitMs = 1000 * (WARM_SECONDS + seconds) + SPARE_MS;
   const argv = ['iperf3', '-c', address, '-p', String(port), '-P', String(streams)];
   argv.push('-t', String(seconds), '-O', String(WARM_SECONDS), '-J');
-  const running = lab.output('iperf3 client', 'e', argv);
+  const running = lab.output('iperf3 client', 'e', argv, limitMs);
   const measuring = async (): Promise<CpuUse> => {
     await clock.sleep(1000 * (WARM_SECONDS + MARGIN_SECONDS));
     const before = meter.sample();

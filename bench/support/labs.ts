@@ -23,6 +23,7 @@ const TOOL_MS = 60_000;
 /** What others may use of the machine before it is worth a note. */
 const NOISE_CORES = 0.05;
 const LEFTOVER = /^(sutbench-(\d+)-\w+)-[esabw]$/;
+const LEFTOVER_FOLDER = /^suture-bench-(\d+)-/;
 
 export interface LabPlan {
   readonly bridged?: boolean;
@@ -78,14 +79,32 @@ export class Lab {
     return this.stage.start(name, host, argv, onLine);
   }
 
-  /** Starts a program, and gives all lines of its standard output when it has ended well. */
-  async output(name: string, host: LabHost, argv: readonly string[]): Promise<string[]> {
+  /** Starts a program, and gives all lines of its standard output when it has ended well, and in time. */
+  async output(name: string, host: LabHost, argv: readonly string[], limitMs: number): Promise<string[]> {
     const lines: string[] = [];
     const program = this.start(name, host, argv, (line, stream) => {
       if (stream === 'stdout') lines.push(line);
     });
-    await endedWell(program);
+    await this.endedWell(program, limitMs);
     return lines;
+  }
+
+  /** The limit is for what hangs; it measures nothing. */
+  async endedWell(program: Program, limitMs: number): Promise<void> {
+    const waiting = new AbortController();
+    const late = this.clock.sleep(limitMs, waiting.signal).then(
+      () => 'late' as const,
+      () => undefined,
+    );
+    const end = await Promise.race([program.ended, late]);
+    waiting.abort();
+    if (end === 'late') {
+      await program.stop();
+      throw new SutureError('SUT_BENCH', `${program.name} took longer than ${limitMs} ms: ${program.output}`);
+    }
+    if (end?.code === 0) return;
+    const how = end?.code ?? end?.signal;
+    throw new SutureError('SUT_BENCH', `${program.name} ended with ${how}: ${program.output}`);
   }
 
   /** Switch, core and shell, named after the lab: what they leave on the host must not meet another switch's. */
@@ -98,12 +117,6 @@ export class Lab {
     ]);
     return { switch: gateway, core, shell };
   }
-}
-
-export async function endedWell(program: Program): Promise<void> {
-  const { code, signal } = await program.ended;
-  if (code === 0) return;
-  throw new SutureError('SUT_BENCH', `${program.name} ended with ${code ?? signal}: ${program.output}`);
 }
 
 /** Makes the named labs, lets the body use them, and takes them down with all that was started in them. */
@@ -161,7 +174,7 @@ function rejectOnAbort(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Labs of a benchmark that was killed: its process is gone, and what still runs in them belongs to nobody. */
+/** Of a benchmark that was killed: its process is gone, and what still runs in its labs belongs to nobody. */
 async function removeLeftovers(): Promise<void> {
   const prefixes = new Set<string>();
   for (const name of namespaces()) {
@@ -172,6 +185,11 @@ async function removeLeftovers(): Promise<void> {
     const { hosts } = await labStatus({ prefix });
     for (const pid of hosts.flatMap(({ processes }) => processes)) process.kill(pid, 'SIGKILL');
     await labDown({ prefix });
+  }
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid] = LEFTOVER_FOLDER.exec(name) ?? [];
+    if (pid !== undefined && !runs(Number(pid)))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
 
