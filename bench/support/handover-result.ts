@@ -15,7 +15,10 @@ export function conclude(dataplane: string, samples: Samples): BenchResult {
     figures: figures(samples),
     tables: [table('No loss', samples.clean), table('1 % of packets lost on each leg', samples.lossy)],
     panels: [
-      pausePanel('Longest pause of a receiver around the handover', samples.clean),
+      pausePanel('Longest pause of a receiver around the handover', samples.clean, {
+        at: TARGETS.pause.value,
+        label: 'target',
+      }),
       retransPanel('Segments sent again around the handover', samples.clean),
       pausePanel('Longest pause of a receiver around the handover, 1 % loss', samples.lossy),
     ],
@@ -124,7 +127,7 @@ function linesOf(samples: readonly Sample[], value: (sample: Judged) => number):
   });
 }
 
-function pausePanel(title: string, samples: readonly Sample[]): LinesPanel {
+function pausePanel(title: string, samples: readonly Sample[], mark?: LinesPanel['mark']): LinesPanel {
   return {
     kind: 'lines',
     title,
@@ -133,7 +136,7 @@ function pausePanel(title: string, samples: readonly Sample[]): LinesPanel {
     xLog: true,
     steps: true,
     series: linesOf(samples, pause),
-    mark: { at: TARGETS.pause.value, label: 'target' },
+    ...(mark && { mark }),
   };
 }
 

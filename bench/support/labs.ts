@@ -183,7 +183,7 @@ async function removeLeftovers(): Promise<void> {
   }
   for (const prefix of prefixes) {
     const { hosts } = await labStatus({ prefix });
-    for (const pid of hosts.flatMap(({ processes }) => processes)) process.kill(pid, 'SIGKILL');
+    for (const pid of hosts.flatMap(({ processes }) => processes)) kill(pid);
     await labDown({ prefix });
   }
   for (const name of readdirSync(tmpdir())) {
@@ -198,6 +198,14 @@ function namespaces(): string[] {
     return readdirSync('/run/netns');
   } catch {
     return [];
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
 }
 
