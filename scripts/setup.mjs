@@ -47,6 +47,8 @@ const DEBIAN_PACKAGES = [
   'curl',
   'procps',
   'util-linux',
+  'redis-server',
+  'openssl',
 ];
 /** What only `suture bench` needs, and only when it is asked for. */
 const BENCH_PACKAGES = ['iperf3', 'haproxy', 'nginx-light', 'libnginx-mod-stream'];

@@ -1,15 +1,16 @@
-/** `suture flows [list] | show | watch | close`: the flow table of a running switch. */
+/** `suture flows [list] | show | watch | close`: the flow table of a running switch; with `--table` one in Redis. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { FLOW_STATES } from '../flow/state.js';
+import { FLOW_STATES, type FlowState } from '../flow/state.js';
 import { humanDuration, humanSize } from '../platform/units.js';
 import type { FlowDetail, FlowView } from '../switch/admin-protocol.js';
 import { type AdminOptions, adminClient, adminOptions } from './admin-options.js';
 import type { Action, CliContext } from './context.js';
+import { type TableOptions, tableOptions, withFlows } from './flow-source.js';
 import { columns, grouped, pairs, printJson, printLines } from './output.js';
 
-interface ListOptions extends AdminOptions {
-  readonly state?: string;
+interface ListOptions extends TableOptions {
+  readonly state?: FlowState;
   readonly agent?: string;
 }
 
@@ -18,12 +19,12 @@ export function flowCommands(program: Command, context: CliContext, action: Acti
     .command('flows')
     .description('the flows of a running switch')
     .enablePositionalOptions();
-  adminOptions(flows.command('list', { isDefault: true }).description('all flows, or some (the default)'))
+  tableOptions(flows.command('list', { isDefault: true }).description('all flows, or some (the default)'))
     .addOption(new Option('--state <state>', 'only flows in this state').choices(FLOW_STATES))
     .option('--agent <name>', 'only flows of this shell')
     .action(action((options: ListOptions) => list(options, context)));
-  adminOptions(flows.command('show').description('one flow, with its history').argument('<id>')).action(
-    action((id: string, options: AdminOptions) => show(id, options, context)),
+  tableOptions(flows.command('show').description('one flow, with its history').argument('<id>')).action(
+    action((id: string, options: TableOptions) => show(id, options, context)),
   );
   adminOptions(
     flows.command('watch').description('a line for every change of a flow, until Ctrl-C'),
@@ -35,11 +36,8 @@ export function flowCommands(program: Command, context: CliContext, action: Acti
 }
 
 async function list({ state, agent, ...options }: ListOptions, context: CliContext): Promise<void> {
-  const client = await adminClient(options, context);
-  const flows = await client.flows({
-    ...(state !== undefined && { state }),
-    ...(agent !== undefined && { agent }),
-  });
+  const filter = { ...(state !== undefined && { state }), ...(agent !== undefined && { agent }) };
+  const flows = await withFlows(options, context, (source) => source.flows(filter));
   if (options.json) return printJson(context.stdout, flows);
   if (flows.length === 0) return printLines(context.stdout, ['no flows']);
   const now = context.clock.wall();
@@ -59,8 +57,8 @@ async function list({ state, agent, ...options }: ListOptions, context: CliConte
   printLines(context.stdout, columns(headings, rows));
 }
 
-async function show(id: string, options: AdminOptions, context: CliContext): Promise<void> {
-  const flow = await (await adminClient(options, context)).flow(id);
+async function show(id: string, options: TableOptions, context: CliContext): Promise<void> {
+  const flow = await withFlows(options, context, (source) => source.flow(id));
   if (options.json) return printJson(context.stdout, flow);
   const carried = ({ packets, bytes }: FlowView['up']): string =>
     `${grouped(bytes)} bytes in ${grouped(packets)} packets`;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { FLOW_STATES } from '../flow/state.js';
 import { humanDuration } from '../platform/units.js';
+import type { StatsView } from '../switch/admin-protocol.js';
 import { type AdminOptions, adminClient, adminOptions } from './admin-options.js';
 import type { Action, CliContext } from './context.js';
 import { columns, grouped, pairs, printJson, printLines } from './output.js';
@@ -23,6 +24,7 @@ async function stats(options: AdminOptions, context: CliContext): Promise<void> 
       ['switch', `${found.name}, version ${found.version}`],
       ['data path', `${found.dataplane} on ${found.interfaces.join(', ')}`],
       ['up', `${humanDuration(up)}, since ${found.startedAt}`],
+      ['table', tableText(found.table)],
       ['flows', flows.join(', ') || 'none'],
     ]),
     '',
@@ -31,4 +33,9 @@ async function stats(options: AdminOptions, context: CliContext): Promise<void> 
       Object.entries(found.counters).map(([name, value]) => [name, grouped(value)]),
     ),
   ]);
+}
+
+function tableText({ kind, group, state, reason }: StatsView['table']): string {
+  const what = group === undefined ? kind : `${kind}, group ${group}`;
+  return `${what}: ${state}${reason === undefined ? '' : ` (${reason})`}`;
 }

@@ -33,7 +33,10 @@ export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 export const BROKEN_REASONS = ['shell-lost', 'drain-timeout'] as const;
 export type BrokenReason = (typeof BROKEN_REASONS)[number];
 
-/** How a flow ended. Peer and core name the end that sent the deciding RST; `fin` is a close by both. */
+/**
+ * How a flow ended. Peer and core name the end that sent the deciding RST; `fin` is a close by both;
+ * `switch-lost` that the switch which carried it is gone, and nobody knows what became of it.
+ */
 export const CLOSE_REASONS = [
   'fin',
   'reset-by-peer',
@@ -41,6 +44,7 @@ export const CLOSE_REASONS = [
   'reset-by-shell',
   'idle',
   'released',
+  'switch-lost',
 ] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
 

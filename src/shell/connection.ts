@@ -26,7 +26,12 @@ const ENABLE_RETRY_MS = 1_000;
 const ESTABLISH_MS = 1_000;
 
 /** After these the same request may succeed later. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['SUT_TIMEOUT', 'SUT_SESSION_STATE', 'SUT_LIMIT']);
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'SUT_TIMEOUT',
+  'SUT_SESSION_STATE',
+  'SUT_LIMIT',
+  'SUT_TABLE_UNAVAILABLE',
+]);
 
 /** This version relays from the first byte on, so no byte is consumed or injected. */
 const OFFSETS: StitchOffsets = {

@@ -15,7 +15,7 @@
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
 import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
 import { type ErrorCode, SutureError } from '../platform/errors.js';
-import type { FlowFilter, FlowRecord } from '../table/port.js';
+import type { FlowFilter, FlowRecord, TableState } from '../table/port.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 
 export interface ConnectionView {
@@ -59,12 +59,22 @@ export interface AgentView {
   readonly flows: number;
 }
 
+export interface TableView {
+  readonly kind: 'memory' | 'redis';
+  /** Of a table in Redis. */
+  readonly group?: string;
+  readonly state: TableState;
+  /** Why it is not `up`. */
+  readonly reason?: string;
+}
+
 export interface StatsView {
   readonly name: string;
   readonly version: string;
   readonly dataplane: string;
   readonly interfaces: readonly string[];
   readonly startedAt: string;
+  readonly table: TableView;
   /** Flows in the table, by state; a state without any may be left out. */
   readonly flows: Partial<Record<FlowState, number>>;
   readonly counters: Readonly<Record<string, number>>;
@@ -127,11 +137,13 @@ export function statusOf(code: ErrorCode): number {
       return 404;
     case 'SUT_FLOW_STATE':
     case 'SUT_CONFLICT':
+    case 'SUT_TABLE_LEASE':
       return 409;
     case 'SUT_LIMIT':
       return 429;
     case 'SUT_SHUTTING_DOWN':
     case 'SUT_NOT_AVAILABLE':
+    case 'SUT_TABLE_UNAVAILABLE':
       return 503;
     default:
       return 500;

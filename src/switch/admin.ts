@@ -5,7 +5,7 @@ import type { FlowState } from '../flow/state.js';
 import type { ControlServer } from '../midcom/server.js';
 import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
-import type { FlowFilter, FlowRecord } from '../table/port.js';
+import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { type AdminBackend, type AgentView, type StatsView, unknownFlow } from './admin-protocol.js';
 import type { Control } from './control.js';
 import type { DiscoveryService } from './discovery.js';
@@ -15,6 +15,7 @@ const { version } = createRequire(import.meta.url)('../../package.json') as { ve
 export interface AdminParts {
   readonly config: SwitchConfig;
   readonly plane: DataPlane;
+  readonly table: FlowTable;
   readonly control: Control;
   readonly server: ControlServer;
   readonly discovery: DiscoveryService;
@@ -60,20 +61,23 @@ export class Admin implements AdminBackend {
   }
 
   async stats(): Promise<StatsView> {
-    const { config, control, discovery, plane, server } = this.parts;
+    const { config, control, discovery, plane, server, table } = this.parts;
     const flows: Partial<Record<FlowState, number>> = {};
-    for (const { state } of await control.flows({})) flows[state] = (flows[state] ?? 0) + 1;
+    for (const flow of await control.flows({})) flows[flow.state] = (flows[flow.state] ?? 0) + 1;
+    const { kind, state, reason, counters } = table.status();
     return {
       name: config.name,
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
       startedAt: new Date(this.startedAt).toISOString(),
+      table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
       counters: {
         ...prefixed('dataplane', await plane.counters()),
         ...prefixed('control', server.counters()),
         ...prefixed('discovery', discovery.counters()),
+        ...prefixed('table', counters),
       },
     };
   }

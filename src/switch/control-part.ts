@@ -8,13 +8,13 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { Lifecycle } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
-import { MemoryTable } from '../table/memory.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
+import { tableFor } from './table.js';
 
 export interface ControlPartOptions {
   readonly config: SwitchConfig;
@@ -28,7 +28,7 @@ export class ControlPart {
   private readonly discovery: DiscoveryService;
 
   constructor({ config, plane, clock, log }: ControlPartOptions) {
-    const table = new MemoryTable({ keepClosedMs: config.timers.lingerClosed });
+    const table = tableFor(config, clock, log);
     const control = new Control({ plane, table, clock, log, drainLimit: config.timers.drainLimit });
     const server = new ControlServer({
       name: config.name,
@@ -47,10 +47,12 @@ export class ControlPart {
       },
     });
     this.discovery = new DiscoveryService({ config, clock, log, epoch: () => control.epoch() });
-    const admin = new Admin({ config, plane, control, server, discovery: this.discovery, clock });
+    const admin = new Admin({ config, plane, table, control, server, discovery: this.discovery, clock });
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.lifecycle = new Lifecycle([
       plane,
+      table,
+      { start: () => control.adopt(), stop: async () => {} },
       { start: async () => void (await server.start()), stop: () => server.stop() },
       adminServer,
       control,

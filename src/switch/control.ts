@@ -1,7 +1,9 @@
 /**
  * What a switch knows and does of flows: requests of agents and of people go to the data path from here, and
- * its events go to the table, the agents and whoever watches. The table's record of a flow is written before
- * its request is answered.
+ * its events go to the table, the agents and whoever watches.
+ *
+ * What always holds: a flow is in the table before its request is answered, and no flow is cut before the table
+ * says that its record is as safe as the config wants it.
  */
 import { randomBytes } from 'node:crypto';
 import type { DataPlane, FlowEvent, FlowSnapshot } from '../dataplane/port.js';
@@ -13,12 +15,11 @@ import type { Logger } from '../platform/log.js';
 import { repeat } from '../platform/repeat.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
+import { type Identity, identityOf, recordOf, sortOut } from './adopt.js';
 
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
 const EXPIRIES_PER_CHECK = 60;
-
-type Identity = Pick<FlowRecord, 'id' | 'agent' | 'outer' | 'inner' | 'openedAt'>;
 
 export interface ControlParts {
   readonly plane: DataPlane;
@@ -49,6 +50,18 @@ export class Control implements MidcomBackend {
     const { clock, log } = this.parts;
     const onError = (err: unknown): void => log.error({ err }, 'flow table');
     void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
+  }
+
+  /** To be called before agents are served: open flows of an earlier run go on, or have ended with it. */
+  async adopt(): Promise<void> {
+    const { clock, log, plane, table } = this.parts;
+    const [records, live] = await Promise.all([table.list(), plane.list()]);
+    const { kept, lost, unknown } = sortOut(records, live, clock.wall());
+    for (const { record } of kept) this.identities.set(record.id, identityOf(record));
+    for (const record of [...kept.map((one) => one.record), ...lost]) await table.put(record);
+    if (kept.length + lost.length + unknown.length === 0) return;
+    const counts = { adopted: kept.length, lost: lost.length, unknown: unknown.length };
+    log.info(counts, 'flows of an earlier run');
   }
 
   /**
@@ -112,7 +125,26 @@ export class Control implements MidcomBackend {
   async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
     if (this.draining)
       throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and stitches no more');
+    await this.secure(id);
     return this.parts.plane.enable(id, offsets);
+  }
+
+  /** Writes down that the flow may be cut from now on. */
+  private async secure(id: string): Promise<void> {
+    const { clock, table } = this.parts;
+    const [identity, record] = [this.identities.get(id), await table.get(id)];
+    // The data path knows better what is wrong with a flow that isn't there.
+    if (!identity || !record || identity.enabledAt !== undefined) return;
+    const enabledAt = clock.wall();
+    // First, so that a record that an event puts meanwhile has it too.
+    this.identities.set(id, { ...identity, enabledAt });
+    try {
+      await table.put({ ...record, enabledAt });
+      await table.secure(id);
+    } catch (error) {
+      if (this.identities.has(id)) this.identities.set(id, identity);
+      throw error;
+    }
   }
 
   /** A flow that has ended stays as it is. */
@@ -188,21 +220,4 @@ export class Control implements MidcomBackend {
     const kept = new Set((await this.parts.table.list()).map(({ id }) => id));
     for (const id of this.identities.keys()) if (!kept.has(id)) this.identities.delete(id);
   }
-}
-
-function recordOf(identity: Identity, snapshot: FlowSnapshot): FlowRecord {
-  const { history, state, reason } = snapshot;
-  const stitchedAt = history.find((step) => step.state === 'stitched')?.at;
-  const closedAt = history.find((step) => step.state === 'closed' || step.state === 'broken')?.at;
-  return {
-    ...identity,
-    state,
-    ...(reason !== undefined && { reason }),
-    up: snapshot.up,
-    down: snapshot.down,
-    toShellStitched: snapshot.toShellStitched,
-    history,
-    ...(stitchedAt !== undefined && { stitchedAt }),
-    ...(closedAt !== undefined && { closedAt }),
-  };
 }

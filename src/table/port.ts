@@ -7,6 +7,7 @@
  */
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
 import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
+import type { Startable } from '../platform/lifecycle.js';
 
 export interface FlowRecord {
   readonly id: string;
@@ -23,6 +24,8 @@ export interface FlowRecord {
   readonly toShellStitched: Readonly<DirectionCounters>;
   /** Times are milliseconds since the Unix epoch. */
   readonly openedAt: number;
+  /** Set before the data path is asked to stitch: from then on the cut may have been made. */
+  readonly enabledAt?: number;
   readonly stitchedAt?: number;
   readonly closedAt?: number;
   /** Beginning of each state, in order. */
@@ -41,15 +44,52 @@ export interface TableLimits {
   readonly maxClosed: number;
 }
 
-export interface FlowTable {
-  put(record: FlowRecord): Promise<void>;
+export type TableState =
+  /** What is put is saved. */
+  | 'up'
+  /** Something answers, but does not take everything; `reason` says why. */
+  | 'degraded'
+  /** Nothing answers. */
+  | 'down';
+
+export interface TableStatus {
+  readonly kind: 'memory' | 'redis';
+  readonly state: TableState;
+  /** Why it is not `up`. */
+  readonly reason?: string;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/** The part of a table that only looks. */
+export interface FlowReader {
   get(id: string): Promise<FlowRecord | undefined>;
   /** In the order in which they were opened. */
   list(filter?: FlowFilter): Promise<FlowRecord[]>;
+}
+
+/** `start` resolves when all that was saved before is there; `stop` saves what is not saved yet. */
+export interface FlowTable extends FlowReader, Startable {
+  /** The record is in the table when this resolves; whether it is saved already is up to `secure`. */
+  put(record: FlowRecord): Promise<void>;
+  /**
+   * To be asked before a flow is cut: resolves when its record is saved as safely as the table is meant to
+   * save it. Rejects with SUT_TABLE_UNAVAILABLE or SUT_TABLE_LEASE when that can't be done now.
+   */
+  secure(id: string): Promise<void>;
   /** False when there was no such flow. */
   delete(id: string): Promise<boolean>;
   /** Forgets the flows that ended long enough before `now`; gives their ids. */
   expire(now: number): Promise<string[]>;
-  /** Lets go of what the table holds open. */
-  close(): Promise<void>;
+  status(): TableStatus;
+}
+
+/** What a list holds of `records`, by its filter and in its order. */
+export function listed(records: Iterable<FlowRecord>, { state, agent }: FlowFilter): FlowRecord[] {
+  const found: FlowRecord[] = [];
+  for (const record of records) {
+    if (state !== undefined && record.state !== state) continue;
+    if (agent !== undefined && record.agent !== agent) continue;
+    found.push(record);
+  }
+  return found.sort((a, b) => a.openedAt - b.openedAt);
 }

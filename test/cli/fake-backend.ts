@@ -75,6 +75,7 @@ export class FakeBackend implements AdminBackend {
       dataplane: 'userspace',
       interfaces: ['to-e', 'to-a'],
       startedAt: '2026-01-02T03:04:05.000Z',
+      table: { kind: 'redis', group: 'g', state: 'degraded', reason: 'out-of-memory' },
       flows: { relayed: 1, stitched: 1, refused: 1 },
       counters: { received: 1_234_567, sent: 12 },
     };

@@ -116,6 +116,7 @@ t.test('agents and stats', async (t) => {
   const stats = (await suture(['stats'], setting)).out;
   t.match(stats, /^data path +userspace on to-e, to-a$/m);
   t.match(stats, /^up +1 m 0 s, since/m);
+  t.match(stats, /^table +redis, group g: degraded \(out-of-memory\)$/m);
   t.match(stats, /^flows +1 relayed, 1 stitched, 1 refused$/m);
   t.match(stats, /^received +1,234,567$/m);
 });

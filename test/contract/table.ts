@@ -25,7 +25,8 @@ const ids = (records: readonly { id: string }[]): string[] => records.map(({ id 
 export function tableContract(t: Test, factory: TableFactory): void {
   const open = async (t: Test, limits: Partial<TableLimits> = {}): Promise<FlowTable> => {
     const table = await factory({ keepClosedMs: 1_000, maxClosed: 100, ...limits });
-    t.teardown(() => table.close());
+    await table.start();
+    t.teardown(() => table.stop());
     return table;
   };
   const closed = (id: string, closedAt: number): FlowRecord =>
@@ -36,8 +37,15 @@ export function tableContract(t: Test, factory: TableFactory): void {
     const full = flowRecord('1', {
       state: 'closed',
       reason: 'reset-by-peer',
+      enabledAt: 1_500,
       stitchedAt: 2_000,
       closedAt: 3_000,
+      history: [
+        { state: 'watched', at: 990 },
+        { state: 'relayed', at: 1_000 },
+        { state: 'stitched', at: 2_000 },
+        { state: 'closed', at: 3_000 },
+      ],
       outer: { local: { address: 'fd00::2', port: 1 }, remote: { address: 'fd00::1', port: 65535 } },
     });
     await table.put(full);
@@ -52,6 +60,16 @@ export function tableContract(t: Test, factory: TableFactory): void {
     await table.put(flowRecord('1', { state: 'refused', reason: 'tcp-ao' }));
     await table.put(flowRecord('1', { state: 'stitched' }));
     t.strictSame(await table.list(), [flowRecord('1', { state: 'stitched' })]);
+  });
+
+  t.test('what was put can be made secure', async (t) => {
+    const table = await open(t);
+    await table.put(flowRecord('1'));
+    await table.secure('1');
+    t.strictSame(await table.get('1'), flowRecord('1'));
+    const { state, counters } = table.status();
+    t.equal(state, 'up');
+    t.equal(counters.flows, 1);
   });
 
   t.test('records are held by value', async (t) => {

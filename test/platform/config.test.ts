@@ -47,6 +47,9 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     interfaces: ['to-e', 'to-a', 'to-b'],
     auth: { mode: 'none' },
     table: 'memory',
+    group: 'default',
+    durability: 'strict',
+    redis: { timeout: 1_000, lease: 2_000, queue: 100_000, events: 10_000 },
     dataplane: 'auto',
     agents: [
       { name: 'a1', role: 'shell', addresses: ['10.201.2.2', 'fd00:201:2::2'] },
@@ -125,6 +128,11 @@ t.test('the printed config reads back to the same', async (t) => {
   const after = SHELL.replace('stitch: now', 'stitch: { after: { age: 1.5s, bytes: 1000 } }');
   for (const [role, text] of [
     ['switch', SWITCH],
+    ['switch', SWITCH.replace('table: memory', 'table: "rediss://u:p%40ss@[::1]:1/2"\ngroup: g1')],
+    [
+      'switch',
+      SWITCH.replace('table: memory', 'table: redis+sentinel://a,b:1/m\nredis: { user: u, ca: /x }'),
+    ],
     ['switch', `${SWITCH}control: { listen: "[::1]:7000" }\nadmin: unix:/tmp/x.sock\n`],
     ['shell', SHELL],
     ['shell', after],
@@ -164,14 +172,35 @@ const cases: [Role, string, string, string][] = [
   [
     'switch',
     'table: memory',
-    'table: redis://u:secret@h:1/0',
-    'f.yaml:4: table: found "redis://…@h:1/0", expected memory; a table in Redis is not supported in this version',
+    'table: redis://u:se/cr@t@h:1/0',
+    'f.yaml:4: table: found "redis://…@h:1/0", expected HOST:PORT, "[ADDRESS]:PORT" for IPv6',
   ],
   [
     'switch',
     'table: memory',
-    'table: redis+cluster://h',
-    'a table in Redis is not supported in this version',
+    'table: mysql://h',
+    'table: found "mysql://h", expected memory, or redis://HOST:PORT/DB',
+  ],
+  [
+    'switch',
+    'table: memory',
+    'table: redis+cluster://h/3',
+    'table: found "redis+cluster://h/3", expected no database: a cluster has only number 0',
+  ],
+  ['switch', 'table: memory', 'group: "{g}"', 'group: found "{g}", expected a name of 1 to 63 letters'],
+  ['switch', 'table: memory', 'durability: none', 'found "none", expected one of strict, relaxed'],
+  [
+    'switch',
+    'table: memory',
+    'redis: { password: 1234 }',
+    'redis.password: found something else, expected a text; one of digits needs quotes',
+  ],
+  ['switch', 'table: memory', 'redis: { queue: 0 }', 'redis.queue: found 0, expected a whole number from 1'],
+  [
+    'switch',
+    'table: memory',
+    'redis: { url: x }',
+    'redis.url: found an unknown key, expected one of the keys user',
   ],
   [
     'switch',

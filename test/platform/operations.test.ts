@@ -25,7 +25,8 @@ const after = '{ after: { bytes: 1, age: 1, packets: 1, shellLoad: 1 } }';
 const route = (port: number, stitch: string): string =>
   `{ listen: 10.0.0.1:${port}, core: 10.0.0.2:80${stitch} }`;
 const SMALLEST: Readonly<Record<Role, string>> = {
-  switch: 'name: NAME\ninterfaces: [i]\nauth: { mode: none }\n',
+  // The keys without a default are given, so that they are looked for.
+  switch: 'name: NAME\ninterfaces: [i]\nauth: { mode: none }\nredis: { user: u, password: p, ca: /f }\n',
   shell: `name: NAME\nauth: { mode: none }\nports: 2000-2999\nroutes: [${route(80, '')}, ${route(81, `, stitch: ${after}`)}]\n`,
   core: 'name: NAME\nauth: { mode: none }\noffers: [10.0.0.1:80]\n',
 };

@@ -7,6 +7,14 @@ export {
   printConfig,
   type Role,
 } from './load.js';
+export { hideCredentials } from './problems.js';
+export {
+  formatRedisUrl,
+  parseRedisUrl,
+  REDIS_URL_FORM,
+  type RedisTarget,
+  redisName,
+} from './redis-url.js';
 export {
   CONTROL_PORT,
   type CoreConfig,
@@ -16,4 +24,4 @@ export {
   type StitchPolicy,
   type SwitchConfig,
 } from './schema.js';
-export type { HostPort } from './values.js';
+export { type HostPort, isName, Mismatch, NAME_FORM } from './values.js';

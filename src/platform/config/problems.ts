@@ -43,8 +43,13 @@ export function showValue(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'a mapping';
   if (typeof value !== 'string') return String(value);
-  const text = JSON.stringify(value.replace(/\/\/[^/]*@/, '//…@'));
+  const text = JSON.stringify(hideCredentials(value));
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+/** A URL as it may be shown. A password that is not encoded may hold any character, "/" and "@" included. */
+export function hideCredentials(text: string): string {
+  return text.replace(/\/\/.*@/, '//…@').replace(/(\w*password=)[^&]*/gi, '$1…');
 }
 
 /** `FILE:LINE: PATH: found X, expected Y` */
@@ -55,7 +60,8 @@ export function problemText(problem: Problem, file: string, document: Document, 
   const place = line === undefined ? file : `${file}:${line}`;
   const where = pathText(full) || 'the whole file';
   if (unknownKey !== undefined) return `${place}: ${where}: found an unknown key, expected ${expected}`;
-  return `${place}: ${where}: found ${showValue(plainAt(document, path))}, expected ${expected}`;
+  const found = path.at(-1) === 'password' ? 'something else' : showValue(plainAt(document, path));
+  return `${place}: ${where}: found ${found}, expected ${expected}`;
 }
 
 function plainAt(document: Document, path: readonly PropertyKey[]): unknown {

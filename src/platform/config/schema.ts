@@ -5,6 +5,7 @@
  * What is known to the design but not to this version is told apart from what nobody knows.
  */
 import * as z from 'zod';
+import { formatRedisUrl, parseRedisUrl, REDIS_URL_FORM, type RedisTarget } from './redis-url.js';
 import {
   address,
   auth,
@@ -16,7 +17,6 @@ import {
   listenPoint,
   listOf,
   log,
-  Mismatch,
   name,
   oneOf,
   port,
@@ -26,6 +26,7 @@ import {
   size,
   supported,
   switchPoint,
+  text,
   unixSocket,
 } from './values.js';
 
@@ -36,11 +37,24 @@ const MEGABYTE = 1024 * 1024;
 export const CONTROL_PORT = 57626;
 export const DISCOVERY_PORT = 57627;
 
-const table = scalar<'memory'>('memory', (found) => {
-  if (typeof found === 'string' && /^redis(\+\w+)?:\/\//.test(found)) {
-    return new Mismatch('memory; a table in Redis is not supported in this version');
-  }
-  return found === 'memory' ? found : undefined;
+const table = scalar<'memory' | RedisTarget>(
+  `memory, or ${REDIS_URL_FORM}`,
+  (found) => {
+    if (found === 'memory') return found;
+    return typeof found === 'string' && found.startsWith('redis') ? parseRedisUrl(found) : undefined;
+  },
+  (value) => (value === 'memory' ? value : formatRedisUrl(value)),
+);
+
+/** How the table in Redis is used; without one these say nothing. */
+const redis = section({
+  user: text('the name of an ACL user').exactOptional(),
+  password: text('a text; one of digits needs quotes').exactOptional(),
+  ca: text('the path of a PEM file').exactOptional(),
+  timeout: duration.default(1000),
+  lease: duration.default(2000),
+  queue: count(1, 100_000_000).default(100_000),
+  events: count(1, 100_000_000).default(10_000),
 });
 
 const agent = section({
@@ -54,6 +68,9 @@ export const switchSchema = section({
   interfaces: listOf('interfaces', interfaceName).min(1, { error: 'a list of at least one interface' }),
   auth,
   table: table.default('memory'),
+  group: name.default('default'),
+  durability: oneOf(['strict', 'relaxed']).default('strict'),
+  redis: redis.prefault({}),
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
   agents: listOf('agents', agent).default([]),
   control: section({ listen: listenPoint.default({ address: '*', port: CONTROL_PORT }) }).prefault({}),

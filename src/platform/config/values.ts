@@ -97,14 +97,22 @@ function readEndpoint(found: unknown): HostPort | undefined {
   return split && address !== undefined ? { address, port: split.port } : undefined;
 }
 
-const HOST_NAME =
+export const HOST_NAME =
   /^(?=.{1,253}$)(?!.*\.\d+$)(?!\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
 
-export const name = scalar<string>(
-  'a name of 1 to 63 letters, digits, ".", "_" or "-", the first a letter or digit',
-  (found) =>
-    typeof found === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(found) ? found : undefined,
+export const NAME_FORM = 'a name of 1 to 63 letters, digits, ".", "_" or "-", the first a letter or digit';
+
+export function isName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text);
+}
+
+export const name = scalar<string>(NAME_FORM, (found) =>
+  typeof found === 'string' && isName(found) ? found : undefined,
 );
+
+export function text(what: string) {
+  return scalar<string>(what, (found) => (typeof found === 'string' && found !== '' ? found : undefined));
+}
 
 /** What Linux takes as an interface name (dev_valid_name in net/core/dev.c). */
 export const interfaceName = scalar<string>(

@@ -1,0 +1,55 @@
+/** Records of flows and what the data path says of them, put together; also those of a run before this one. */
+import type { FlowSnapshot } from '../dataplane/port.js';
+import { lostFlow } from '../table/lost.js';
+import type { FlowRecord } from '../table/port.js';
+
+/** What the data path doesn't know of a flow. */
+export type Identity = Pick<FlowRecord, 'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt'>;
+
+export interface Sorted {
+  /** Flows that the data path still has, with what they are now. */
+  readonly kept: readonly { readonly record: FlowRecord; readonly snapshot: FlowSnapshot }[];
+  /** Records of flows that it has not, as they ended. */
+  readonly lost: readonly FlowRecord[];
+  /** Flows that it has, and of which the table knows nothing: whose they are can't be told. */
+  readonly unknown: readonly FlowSnapshot[];
+}
+
+/**
+ * What a switch that starts does with the open flows of its table. A data path that begins with the switch has none of
+ * them; one that outlives it may have any, and some that the table never learned of.
+ */
+export function sortOut(records: readonly FlowRecord[], live: readonly FlowSnapshot[], now: number): Sorted {
+  const alive = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
+  const kept: { record: FlowRecord; snapshot: FlowSnapshot }[] = [];
+  const lost: FlowRecord[] = [];
+  for (const record of records) {
+    const snapshot = alive.get(record.id);
+    alive.delete(record.id);
+    if (record.closedAt !== undefined) continue;
+    if (snapshot) kept.push({ record: recordOf(identityOf(record), snapshot), snapshot });
+    else lost.push(lostFlow(record, now));
+  }
+  return { kept, lost, unknown: [...alive.values()] };
+}
+
+export function identityOf({ id, agent, outer, inner, openedAt, enabledAt }: FlowRecord): Identity {
+  return { id, agent, outer, inner, openedAt, ...(enabledAt !== undefined && { enabledAt }) };
+}
+
+export function recordOf(identity: Identity, snapshot: FlowSnapshot): FlowRecord {
+  const { history, state, reason } = snapshot;
+  const stitchedAt = history.find((step) => step.state === 'stitched')?.at;
+  const closedAt = history.find((step) => step.state === 'closed' || step.state === 'broken')?.at;
+  return {
+    ...identity,
+    state,
+    ...(reason !== undefined && { reason }),
+    up: snapshot.up,
+    down: snapshot.down,
+    toShellStitched: snapshot.toShellStitched,
+    history,
+    ...(stitchedAt !== undefined && { stitchedAt }),
+    ...(closedAt !== undefined && { closedAt }),
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * The flow table in Redis. What is asked is answered from memory, so the switch goes on when Redis does not; what
+ * is put is written behind it (`writer.ts`), and `secure` waits for that where it has to.
+ *
+ * One switch of a group is active: it holds the lease, and only it writes.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../platform/clock.js';
+import { type RedisTarget, redisName } from '../../platform/config/index.js';
+import type { Logger } from '../../platform/log.js';
+import { DEFAULT_LIMITS, MemoryTable } from '../memory.js';
+import type { FlowFilter, FlowRecord, FlowTable, TableLimits, TableStatus } from '../port.js';
+import { Backlog } from './backlog.js';
+import { faultOf, TableFault } from './faults.js';
+import { Health } from './health.js';
+import { Writer } from './writer.js';
+
+export interface RedisTableOptions {
+  readonly target: RedisTarget;
+  /** A PEM file of certificate authorities; without one those of the system. */
+  readonly ca?: string | undefined;
+  readonly group: string;
+  /** Name of the switch. */
+  readonly name: string;
+  /**
+   * `strict`: `secure` waits until the record is written. `relaxed`: it does not, and asks only that no other
+   * switch has become the active one.
+   */
+  readonly durability: 'strict' | 'relaxed';
+  /** How long one command may take. */
+  readonly timeoutMs: number;
+  /** How long this switch is the active one without saying so again. */
+  readonly leaseMs: number;
+  /** Most changes that are kept while they can't be written. */
+  readonly queue: number;
+  /** Most events that the stream keeps. */
+  readonly events: number;
+  readonly limits?: Partial<TableLimits>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class RedisTable implements FlowTable {
+  private readonly memory: MemoryTable;
+  private readonly backlog: Backlog;
+  private readonly health: Health;
+  private readonly writer: Writer;
+  private readonly where: string;
+
+  constructor(private readonly options: RedisTableOptions) {
+    const { target, name, queue, limits: given, log, ...rest } = options;
+    const limits = { ...DEFAULT_LIMITS, ...given };
+    const where = redisName(target);
+    this.where = where;
+    this.backlog = new Backlog(queue);
+    this.memory = new MemoryTable(limits, (id) => this.backlog.forget(id));
+    this.health = new Health(log, where, () => this.backlog.size);
+    const { memory, backlog, health } = this;
+    const token = randomBytes(8).toString('hex');
+    const { keepClosedMs } = limits;
+    const session = { ...rest, target, name: `suture:${name}`, holder: name, token, keepClosedMs };
+    this.writer = new Writer({ session, where, memory, backlog, health, clock: options.clock, log });
+  }
+
+  start(): Promise<void> {
+    return this.writer.start();
+  }
+
+  put(record: FlowRecord): Promise<void> {
+    const done = this.memory.put(record);
+    this.backlog.change(record.id);
+    return done;
+  }
+
+  async secure(id: string): Promise<void> {
+    const { health, options } = this;
+    const isWriting = health.state === 'up' || health.reason === 'rewriting';
+    if (options.durability === 'relaxed') {
+      if (health.reason !== 'lease') return;
+      throw new TableFault('lease', health.complaint).asError(this.where);
+    }
+    if (!isWriting) {
+      const kind = health.reason === 'lease' ? 'lease' : 'unreachable';
+      throw new TableFault(kind, health.complaint).asError(this.where);
+    }
+    try {
+      await this.backlog.written(id);
+    } catch (error) {
+      throw faultOf(error).asError(this.where);
+    }
+  }
+
+  get(id: string): Promise<FlowRecord | undefined> {
+    return this.memory.get(id);
+  }
+
+  list(filter: FlowFilter = {}): Promise<FlowRecord[]> {
+    return this.memory.list(filter);
+  }
+
+  delete(id: string): Promise<boolean> {
+    return this.memory.delete(id);
+  }
+
+  expire(now: number): Promise<string[]> {
+    return this.memory.expire(now);
+  }
+
+  status(): TableStatus {
+    const { state, reason } = this.health;
+    return {
+      kind: 'redis',
+      state,
+      ...(reason !== undefined && { reason }),
+      counters: {
+        flows: this.memory.size,
+        queued: this.backlog.size,
+        dropped: this.backlog.dropped,
+        ...this.writer.counters,
+      },
+    };
+  }
+
+  stop(signal?: AbortSignal): Promise<void> {
+    return this.writer.stop(signal);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Keeps Redis like the table in memory: connects, holds the lease, writes what changes in batches, and starts again
+ * when something goes wrong, after waits that double up to a few seconds.
+ *
+ * What always holds: one command is under way at a time; a batch whose fate is not known is given back and written
+ * again; after the lease was away, or a server lost what it had confirmed, all flows are written again.
+ */
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/log.js';
+import { lostFlow } from '../lost.js';
+import type { MemoryTable } from '../memory.js';
+import type { Backlog, Batch } from './backlog.js';
+import { type FaultKind, faultOf, type TableFault } from './faults.js';
+import type { Health } from './health.js';
+import { readIds, readRecords } from './reader.js';
+import { type LeaseMemory, Session, type SessionOptions } from './session.js';
+
+/** Flows in one command: some ten milliseconds of a server that does nothing else meanwhile. */
+const BATCH = 256;
+const FIRST_WAIT_MS = 100;
+const MAX_WAIT_MS = 5_000;
+/** How long a start tries to reach Redis, and beyond the end of someone else's lease. */
+const START_MS = 10_000;
+const LEASE_MARGIN_MS = 1_000;
+/** How long a stop tries to write what is left. */
+const STOP_MS = 2_000;
+
+/** No use trying again by itself, when it is so from the start. */
+const LASTING: ReadonlySet<FaultKind> = new Set(['not-allowed', 'layout', 'error']);
+
+export interface WriterParts {
+  readonly session: SessionOptions;
+  readonly where: string;
+  readonly memory: MemoryTable;
+  readonly backlog: Backlog;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class Writer {
+  readonly counters = { saved: 0, removed: 0, failures: 0, connections: 0, rewrites: 0 };
+  private readonly lease: LeaseMemory = { number: '', serial: 0, confirmed: 0 };
+  private readonly stopping = new AbortController();
+  private readonly aborted = new AbortController();
+  private session: Session | undefined;
+  private running: Promise<boolean> = Promise.resolve(false);
+  /** All has to be compared and written again; of whom is what Redis has and this table does not. */
+  private compareWith: 'others' | 'ourselves' | undefined;
+
+  constructor(private readonly parts: WriterParts) {}
+
+  /** Gets the lease and loads all records. Rejects with a `SutureError`. */
+  async start(): Promise<void> {
+    const { clock, where, session, health } = this.parts;
+    const began = clock.monotonic();
+    for (let wait = FIRST_WAIT_MS; ; wait = longer(wait)) {
+      try {
+        this.session ??= await this.connect();
+        await this.session.take(true);
+        await this.load(this.session);
+        break;
+      } catch (thrown) {
+        const fault = faultOf(thrown);
+        const limit = fault.kind === 'lease' ? session.leaseMs + LEASE_MARGIN_MS : START_MS;
+        if (LASTING.has(fault.kind) || clock.monotonic() - began > limit) {
+          this.drop();
+          throw fault.asError(where);
+        }
+        this.trouble(fault);
+        await clock.sleep(wait);
+      }
+    }
+    health.up();
+    this.running = this.run();
+  }
+
+  /** Writes what is left, as far as that can be done soon, and gives the lease back. */
+  async stop(signal?: AbortSignal): Promise<void> {
+    const { backlog, clock, log, where } = this.parts;
+    this.stopping.abort();
+    const timer = new AbortController();
+    const abort = (): void => timer.abort();
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    const limit = clock.sleep(STOP_MS, timer.signal).catch(() => {});
+    const isDrained = await Promise.race([this.running, limit.then(() => false)]);
+    timer.abort();
+    signal?.removeEventListener('abort', abort);
+    if (isDrained) await this.session?.release().catch(() => {});
+    this.aborted.abort();
+    this.drop();
+    await this.running;
+    if (backlog.size > 0) log.warn({ table: where, queued: backlog.size }, 'not all flows were saved');
+  }
+
+  private async connect(): Promise<Session> {
+    this.counters.connections += 1;
+    return Session.open(this.parts.session, this.lease);
+  }
+
+  private async load(session: Session): Promise<void> {
+    const { backlog, memory } = this.parts;
+    const ids = await readIds(session.link, session.keys);
+    const records = await readRecords(session.link, session.keys, ids);
+    const found = new Set(records.map(({ id }) => id));
+    for (const id of ids) if (!found.has(id)) backlog.forget(id);
+    const endOf = ({ closedAt = Number.POSITIVE_INFINITY }: { closedAt?: number }): number => closedAt;
+    // In the order of their ends, so that of too many the oldest go.
+    records.sort((a, b) => (endOf(a) < endOf(b) ? -1 : 1));
+    for (const record of records) await memory.put(record);
+  }
+
+  /** Resolves to whether all was written when it was told to stop. */
+  private async run(): Promise<boolean> {
+    const { clock } = this.parts;
+    let wait = FIRST_WAIT_MS;
+    const success = (): void => {
+      wait = FIRST_WAIT_MS;
+    };
+    while (!this.aborted.signal.aborted) {
+      try {
+        this.session ??= await this.connect();
+        await this.serve(this.session, success);
+        return true;
+      } catch (thrown) {
+        this.trouble(faultOf(thrown));
+        // At random, so that switches that lost the same server don't come back at the same moment.
+        await clock.sleep(wait * (0.5 + Math.random() / 2), this.aborted.signal).catch(() => {});
+        wait = longer(wait);
+      }
+    }
+    return false;
+  }
+
+  /** Until everything is written and the table is to stop; or rejects. */
+  private async serve(session: Session, success: () => void): Promise<void> {
+    const { backlog, clock, health } = this.parts;
+    const interval = this.parts.session.leaseMs / 3;
+    let prolongAt = clock.monotonic();
+    for (;;) {
+      if (clock.monotonic() >= prolongAt) {
+        prolongAt = clock.monotonic() + interval;
+        if ((await session.take(false)) === 'taken') this.compareWith = 'others';
+      }
+      if (this.compareWith !== undefined || backlog.overflowed) await this.compare(session);
+      const batch = backlog.take(BATCH);
+      if (batch) await this.write(session, batch);
+      if (backlog.isRewriting) health.become('degraded', 'rewriting', 'all flows are being written again');
+      else health.up();
+      success();
+      if (batch) continue;
+      if (this.stopping.signal.aborted) return;
+      await this.idle(session, prolongAt - clock.monotonic());
+    }
+  }
+
+  private async write(session: Session, batch: Batch): Promise<void> {
+    const { backlog, memory } = this.parts;
+    const records = batch.changed.flatMap((id) => memory.peek(id) ?? []);
+    try {
+      await session.remove(batch.gone);
+      await session.write(records, !batch.isRewrite);
+    } catch (error) {
+      backlog.giveBack(batch, faultOf(error));
+      throw error;
+    }
+    backlog.done(batch);
+    this.counters.saved += records.length;
+    this.counters.removed += batch.gone.length;
+  }
+
+  /** Makes Redis hold what this table holds, whatever it holds now. */
+  private async compare(session: Session): Promise<void> {
+    const { backlog, clock, health, log, memory, where } = this.parts;
+    health.become('degraded', 'rewriting', 'all flows are being written again');
+    const { link, keys } = session;
+    const strange = (await readIds(link, keys)).filter((id) => memory.peek(id) === undefined);
+    if (this.compareWith === 'others') {
+      // Another switch was active meanwhile, and is gone.
+      const records = await readRecords(link, keys, strange);
+      for (const record of records) await memory.put(lostFlow(record, clock.wall()));
+    } else {
+      for (let from = 0; from < strange.length; from += BATCH) {
+        await session.remove(strange.slice(from, from + BATCH));
+      }
+    }
+    log.info({ table: where, flows: memory.size, strange: strange.length }, 'writing all flows again');
+    this.counters.rewrites += 1;
+    this.compareWith = undefined;
+    backlog.rewrite([...memory.ids()]);
+  }
+
+  private async idle(session: Session, ms: number): Promise<void> {
+    const { backlog, clock } = this.parts;
+    const timer = new AbortController();
+    const stop = (): void => timer.abort();
+    const { signal } = this.stopping;
+    signal.addEventListener('abort', stop, { once: true });
+    const sleeping = clock.sleep(Math.max(0, ms), timer.signal).catch(() => {});
+    await Promise.race([backlog.filled(timer.signal), sleeping, session.link.gone]);
+    timer.abort();
+    signal.removeEventListener('abort', stop);
+    // What is put in the same turn of the event loop is written together.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+
+  private trouble(fault: TableFault): void {
+    const { backlog, health } = this.parts;
+    this.counters.failures += 1;
+    health.become(fault.state, fault.kind, fault.message);
+    backlog.failWaiters(fault);
+    if (fault.kind === 'data-lost') this.compareWith ??= 'ourselves';
+    if (fault.needsConnection) this.drop();
+  }
+
+  private drop(): void {
+    this.session?.link.close();
+    this.session = undefined;
+  }
+}
+
+function longer(wait: number): number {
+  return Math.min(2 * wait, MAX_WAIT_MS);
+}

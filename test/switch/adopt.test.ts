@@ -1,0 +1,49 @@
+import t from 'tap';
+import { identityOf, recordOf, sortOut } from '../../src/switch/adopt.js';
+import { lostFlow } from '../../src/table/lost.js';
+import { flowRecord } from '../contract/table.js';
+import { snapshot } from './fake-plane.js';
+
+t.test('how a flow ended whose switch is gone', async (t) => {
+  const step = (state: 'relayed' | 'clamping' | 'stitched' | 'closing') => ({ state, at: 1 });
+  const cases = [
+    [flowRecord('relayed'), 'released'],
+    [flowRecord('watched', { state: 'watched' }), 'released'],
+    [flowRecord('refused', { state: 'refused', reason: 'tcp-ao', enabledAt: 5 }), 'released'],
+    [flowRecord('enabled', { enabledAt: 5 }), 'switch-lost'],
+    [flowRecord('clamping', { state: 'clamping', enabledAt: 5 }), 'switch-lost'],
+    [flowRecord('stitched', { state: 'stitched' }), 'switch-lost'],
+    [flowRecord('closing', { state: 'closing', history: [step('relayed'), step('closing')] }), 'released'],
+    [flowRecord('cut', { state: 'closing', history: [step('stitched'), step('closing')] }), 'switch-lost'],
+  ] as const;
+  for (const [record, reason] of cases) {
+    const lost = lostFlow(record, 9_000);
+    t.match(lost, { id: record.id, state: 'closed', reason, closedAt: 9_000 }, record.id);
+    t.strictSame(lost.history.at(-1), { state: 'closed', at: 9_000 });
+  }
+  const ended = flowRecord('ended', { state: 'closed', reason: 'fin', closedAt: 3 });
+  t.equal(lostFlow(ended, 9_000), ended);
+});
+
+t.test('a data path that begins with the switch has none of them', async (t) => {
+  const ended = flowRecord('2', { state: 'closed', reason: 'fin', closedAt: 3 });
+  const { kept, lost, unknown } = sortOut([flowRecord('1'), ended], [], 9_000);
+  t.strictSame(kept, []);
+  t.strictSame(unknown, []);
+  t.match(lost, [{ id: '1', state: 'closed', reason: 'released' }]);
+  t.equal(lost.length, 1);
+});
+
+t.test('one that outlives it may have some, and some that the table never saw', async (t) => {
+  const record = flowRecord('1', { enabledAt: 5 });
+  const live = snapshot('1', 'stitched');
+  const stranger = snapshot('x', 'stitched');
+  const { kept, lost, unknown } = sortOut([record, flowRecord('2')], [live, stranger], 9_000);
+  t.strictSame(kept, [{ record: recordOf(identityOf(record), live), snapshot: live }]);
+  t.match(kept[0]?.record, { id: '1', agent: 'a1', state: 'stitched', stitchedAt: 2_000, enabledAt: 5 });
+  t.strictSame(
+    lost.map(({ id }) => id),
+    ['2'],
+  );
+  t.strictSame(unknown, [stranger]);
+});

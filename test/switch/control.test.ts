@@ -1,0 +1,136 @@
+/** What `Control` asks of its table, and what it does when the table can't. */
+import t, { type Test } from 'tap';
+import { systemClock } from '../../src/platform/clock.js';
+import { silentLog } from '../../src/platform/log.js';
+import { Control } from '../../src/switch/control.js';
+import { MemoryTable } from '../../src/table/memory.js';
+import type { FlowTable } from '../../src/table/port.js';
+import { flowRecord } from '../contract/table.js';
+import { RedisServer, until } from '../support/redis/server.js';
+import { reader, redisTable, saved, startedTable } from '../support/redis/table.js';
+import { FakePlane, snapshot } from './fake-plane.js';
+
+const OFFSETS = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
+
+function controlOn(table: FlowTable): { readonly control: Control; readonly plane: FakePlane } {
+  const plane = new FakePlane();
+  const control = new Control({ plane, table, clock: systemClock, log: silentLog(), drainLimit: 100 });
+  return { control, plane };
+}
+
+async function pair(control: Control, id: string): Promise<void> {
+  const { outer, inner } = flowRecord(id);
+  await control.pair({ id, outer, inner, shell: 'a1', core: 'b1' });
+}
+
+/** A table on a Redis that is then killed. */
+async function withoutRedis(t: Test, durability: 'strict' | 'relaxed') {
+  const server = await RedisServer.start(t);
+  const table = await startedTable(t, server.target, { durability });
+  const parts = controlOn(table);
+  await pair(parts.control, '1');
+  await saved(table);
+  await server.kill();
+  await until(
+    () => table.status().state === 'down',
+    () => 'the loss was not noticed',
+  );
+  return { ...parts, table, server };
+}
+
+t.test('a flow is enabled only when its record says so in Redis', async (t) => {
+  const { target } = await RedisServer.start(t);
+  const table = await startedTable(t, target);
+  const { control, plane } = controlOn(table);
+  const outside = await reader(t, target);
+  await pair(control, '1');
+  const before = Date.now();
+  plane.beforeEnable = async (id) => {
+    const record = await outside.get(id);
+    t.equal(record?.state, 'relayed');
+    t.ok((record?.enabledAt ?? 0) >= before, 'written before the data path is asked');
+  };
+  await control.enable('1', OFFSETS);
+  await saved(table);
+  t.match(await outside.get('1'), { state: 'stitched', enabledAt: Number });
+  t.strictSame(plane.enabled, ['1']);
+});
+
+t.test('strict, and Redis is gone: nothing new is stitched, all else goes on', async (t) => {
+  const { control, plane, table, server } = await withoutRedis(t, 'strict');
+  await t.rejects(control.enable('1', OFFSETS), {
+    code: 'SUT_TABLE_UNAVAILABLE',
+    message: /down \(unreachable\)/,
+  });
+  t.strictSame(plane.enabled, [], 'the data path was not asked');
+  t.equal((await control.flow('1'))?.state, 'relayed');
+  await pair(control, '2');
+  const events: string[] = [];
+  control.onEvent(({ flow }) => events.push(`${flow.id} ${flow.state}`));
+  plane.change('2', 'refused', 'tcp-ao');
+  await until(
+    () => events.length === 1,
+    () => 'events wait for Redis',
+  );
+  t.match(await control.flows({}), [{ id: '1' }, { id: '2', state: 'refused', reason: 'tcp-ao' }]);
+  t.equal(table.status().counters.queued, 2, 'what changed waits');
+
+  await server.start();
+  await saved(table);
+  await control.enable('1', OFFSETS);
+  await saved(table);
+  const outside = await reader(t, server.target);
+  t.match(await outside.list(), [
+    { id: '1', state: 'stitched' },
+    { id: '2', state: 'refused', reason: 'tcp-ao' },
+  ]);
+});
+
+t.test('relaxed, and Redis is gone: flows are stitched, and written when it is back', async (t) => {
+  const { control, plane, table, server } = await withoutRedis(t, 'relaxed');
+  await control.enable('1', OFFSETS);
+  t.strictSame(plane.enabled, ['1']);
+  await server.start();
+  await saved(table);
+  t.match(await (await reader(t, server.target)).list(), [{ id: '1', state: 'stitched', enabledAt: Number }]);
+});
+
+t.test('a start: flows of the run before have ended, and those that the data path has go on', async (t) => {
+  const { target } = await RedisServer.start(t);
+  const first = redisTable(target);
+  await first.start();
+  await first.put(flowRecord('relayed', { openedAt: 1 }));
+  await first.put(flowRecord('stitched', { openedAt: 2, state: 'stitched' }));
+  await first.put(flowRecord('adopted', { openedAt: 3, state: 'stitched', enabledAt: 7 }));
+  await first.put(flowRecord('ended', { openedAt: 4, state: 'closed', reason: 'fin', closedAt: 5 }));
+  await first.stop();
+
+  const table = await startedTable(t, target);
+  const { control, plane } = controlOn(table);
+  plane.flows.set('adopted', snapshot('adopted', 'stitched'));
+  await control.adopt();
+  await saved(table);
+  const outside = await reader(t, target);
+  t.match(await outside.list(), [
+    { id: 'relayed', state: 'closed', reason: 'released' },
+    { id: 'stitched', state: 'closed', reason: 'switch-lost', closedAt: Number },
+    { id: 'adopted', state: 'stitched', enabledAt: 7 },
+    { id: 'ended', state: 'closed', reason: 'fin', closedAt: 5 },
+  ]);
+  plane.change('adopted', 'closed', 'fin');
+  await saved(table);
+  t.match(
+    await outside.get('adopted'),
+    { state: 'closed', reason: 'fin', agent: 'a1' },
+    'and is known as before',
+  );
+});
+
+t.test('a table in memory holds nothing up', async (t) => {
+  const { control, plane } = controlOn(new MemoryTable());
+  await pair(control, '1');
+  await control.enable('1', OFFSETS);
+  t.strictSame(plane.enabled, ['1']);
+  t.match(await control.flow('1'), { state: 'stitched', enabledAt: Number });
+  await t.rejects(control.enable('2', OFFSETS), { code: 'SUT_FLOW_UNKNOWN' });
+});
