@@ -60,6 +60,11 @@ export class Backlog {
     this.added();
   }
 
+  /** It is still to be taken out. */
+  isForgotten(id: string): boolean {
+    return this.gone.has(id);
+  }
+
   /** All of `ids`, in place of what was left of an earlier rewrite. */
   rewrite(ids: readonly string[]): void {
     this.rewriting = ids;

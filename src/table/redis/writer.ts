@@ -175,7 +175,8 @@ export class Writer {
     const { backlog, clock, health, log, memory, where } = this.parts;
     health.become('degraded', 'rewriting', 'all flows are being written again');
     const { link, keys } = session;
-    const strange = (await readIds(link, keys)).filter((id) => memory.peek(id) === undefined);
+    const ids = await readIds(link, keys);
+    const strange = ids.filter((id) => memory.peek(id) === undefined && !backlog.isForgotten(id));
     if (this.compareWith === 'others') {
       // Another switch was active meanwhile, and is gone.
       const records = await readRecords(link, keys, strange);
