@@ -97,8 +97,7 @@ export class Backlog {
     const chosen = new Set(waiters.map(({ id }) => id).filter((id) => !this.gone.has(id)));
     for (const id of firstOf(this.changed, most)) if (chosen.size < most) chosen.add(id);
     for (const id of chosen) this.changed.delete(id);
-    const gone = firstOf(this.gone, most);
-    for (const id of gone) this.gone.delete(id);
+    const gone = this.takeGone(most);
     if (chosen.size > 0 || gone.length > 0) {
       this.taken = chosen.size + gone.length;
       return { changed: [...chosen], gone, isRewrite: false, waiters };
@@ -107,6 +106,13 @@ export class Backlog {
     this.rewritten += again.length;
     this.taken = again.length;
     return { changed: again, gone: [], isRewrite: true, waiters };
+  }
+
+  /** Only of those that are to be taken out. */
+  takeGone(most: number): string[] {
+    const gone = firstOf(this.gone, most);
+    for (const id of gone) this.gone.delete(id);
+    return gone;
   }
 
   done({ waiters }: Batch): void {

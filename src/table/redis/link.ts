@@ -69,12 +69,17 @@ export class Link {
 
   async ask<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     const { clock, timeoutMs } = this.options;
-    if (!this.isOpen) throw new TableFault('unreachable', 'the connection was lost');
+    this.check();
     try {
       return await within(clock, timeoutMs, command(this.client), () => late(timeoutMs));
     } catch (error) {
       throw faultOf(error);
     }
+  }
+
+  /** Throws when the connection is gone. */
+  check(): void {
+    if (!this.isOpen) throw new TableFault('unreachable', 'the connection was lost');
   }
 
   close(): void {

@@ -124,7 +124,9 @@ export class Writer {
         await this.serve(this.session, success);
         return true;
       } catch (thrown) {
-        this.trouble(faultOf(thrown));
+        const fault = faultOf(thrown);
+        this.trouble(fault);
+        if (fault.kind === 'out-of-memory') await this.makeRoom();
         // At random, so that switches that lost the same server don't come back at the same moment.
         await clock.sleep(wait * (0.5 + Math.random() / 2), this.aborted.signal).catch(() => {});
         wait = longer(wait);
@@ -170,6 +172,20 @@ export class Writer {
     this.counters.removed += batch.gone.length;
   }
 
+  /** What is gone is taken out, even where nothing can be added. */
+  private async makeRoom(): Promise<void> {
+    const { backlog } = this.parts;
+    for (let ids = backlog.takeGone(BATCH); ids.length > 0 && this.session; ids = backlog.takeGone(BATCH)) {
+      try {
+        await this.session.remove(ids);
+        this.counters.removed += ids.length;
+      } catch {
+        for (const id of ids) backlog.forget(id);
+        return;
+      }
+    }
+  }
+
   /** Makes Redis hold what this table holds, whatever it holds now. */
   private async compare(session: Session): Promise<void> {
     const { backlog, clock, health, log, memory, where } = this.parts;
@@ -202,6 +218,7 @@ export class Writer {
     await Promise.race([backlog.filled(timer.signal), sleeping, session.link.gone]);
     timer.abort();
     signal.removeEventListener('abort', stop);
+    session.link.check();
     // What is put in the same turn of the event loop is written together.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
