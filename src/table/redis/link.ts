@@ -13,8 +13,9 @@ import { faultOf, TableFault } from './faults.js';
 
 /** A connection that does not close in order is cut after this. */
 const DISCONNECT_MS = 500;
-/** A cluster in which a slot moves: how often a command is sent again, 100 ms apart. */
-const MAX_REDIRECTIONS = 8;
+/** A cluster in which a slot moves: how often a command is sent again before it counts as refused, and after what. */
+const MAX_REDIRECTIONS = 5;
+const REDIRECTION_MS = 50;
 
 export type RedisClient = Redis | Cluster;
 
@@ -121,6 +122,9 @@ function clientFor({ target, timeoutMs, name }: LinkOptions, ca: string | undefi
       lazyConnect: true,
       clusterRetryStrategy: () => null,
       maxRedirections: MAX_REDIRECTIONS,
+      retryDelayOnTryAgain: REDIRECTION_MS,
+      retryDelayOnClusterDown: REDIRECTION_MS,
+      retryDelayOnFailover: REDIRECTION_MS,
       slotsRefreshTimeout: timeoutMs,
       // Names are left as they are where certificates are checked against them.
       ...(target.tls && { dnsLookup: (host, done) => done(null, host) }),

@@ -1,25 +1,19 @@
 /** Getting in: TLS, and an ACL user that may do what docs/OPERATIONS.md says and no more. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { RedisTarget } from '../../../src/platform/config/index.js';
 import { flowRecord } from '../../contract/table.js';
+import { documentedAcl } from '../../support/redis/acl.js';
 import { quickClock } from '../../support/redis/clock.js';
 import { freePort, RedisServer } from '../../support/redis/server.js';
 import { redisTable, saved, startedTable } from '../../support/redis/table.js';
 
-/** The rules of the page's first ACL SETUSER, or those that it adds for a cluster. */
-function documentedRules(): string[] {
-  const text = readFileSync(new URL('../../../docs/OPERATIONS.md', import.meta.url), 'utf8');
-  const [, rules = ''] = /ACL SETUSER suture on >PASSWORD ([^`]*)```/.exec(text) ?? [];
-  return rules.split(/\s+/).filter((rule) => rule !== '');
-}
-
 t.test('a user with the documented ACL can do all that a switch and `suture flows` do', async (t) => {
   const server = await RedisServer.start(t);
-  const rules = documentedRules();
+  const rules = documentedAcl().rules;
   t.ok(rules.length > 10, 'the page has the rules');
   await server.cli('acl', 'setuser', 'suture', 'on', '>pass word', ...rules);
   await server.cli('acl', 'setuser', 'default', 'off');
