@@ -9,7 +9,7 @@ import { flowRecord } from '../../contract/table.js';
 import { documentedAcl } from '../../support/redis/acl.js';
 import { quickClock } from '../../support/redis/clock.js';
 import { freePort, RedisServer } from '../../support/redis/server.js';
-import { redisTable, saved, startedTable } from '../../support/redis/table.js';
+import { reader, redisTable, saved, startedTable } from '../../support/redis/table.js';
 
 t.test('a user with the documented ACL can do all that a switch and `suture flows` do', async (t) => {
   const server = await RedisServer.start(t);
@@ -27,6 +27,7 @@ t.test('a user with the documented ACL can do all that a switch and `suture flow
   await table.stop();
   const again = await startedTable(t, target);
   t.strictSame(await again.list(), [flowRecord('1')]);
+  t.strictSame(await (await reader(t, target)).list(), [flowRecord('1')]);
 });
 
 t.test('who may not get in, or may not write, is told', async (t) => {
