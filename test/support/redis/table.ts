@@ -9,6 +9,11 @@ import { RedisReader } from '../../../src/table/redis/reader.js';
 import { RedisTable, type RedisTableOptions } from '../../../src/table/redis/table.js';
 import { until } from './server.js';
 
+/** For a machine that is busy with other things. */
+const TIMEOUT_MS = 2_000;
+/** What a clock must not skip: of one command, and of connecting. */
+export const LIMITS = [TIMEOUT_MS, 2 * TIMEOUT_MS];
+
 export type TableSetting = Partial<Omit<RedisTableOptions, 'target'>>;
 
 export function redisTable(target: RedisTarget, setting: TableSetting = {}): RedisTable {
@@ -17,7 +22,7 @@ export function redisTable(target: RedisTarget, setting: TableSetting = {}): Red
     group: 'g',
     name: 's1',
     durability: 'strict',
-    timeoutMs: 500,
+    timeoutMs: TIMEOUT_MS,
     leaseMs: 1_500,
     queue: 10_000,
     events: 1_000,

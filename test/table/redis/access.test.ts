@@ -9,7 +9,7 @@ import { flowRecord } from '../../contract/table.js';
 import { documentedAcl } from '../../support/redis/acl.js';
 import { quickClock } from '../../support/redis/clock.js';
 import { freePort, RedisServer } from '../../support/redis/server.js';
-import { reader, redisTable, saved, startedTable } from '../../support/redis/table.js';
+import { LIMITS, reader, redisTable, saved, startedTable } from '../../support/redis/table.js';
 
 t.test('a user with the documented ACL can do all that a switch and `suture flows` do', async (t) => {
   const server = await RedisServer.start(t);
@@ -87,7 +87,7 @@ t.test('TLS', async (t) => {
 
   const code = 'SUT_TABLE_UNAVAILABLE';
   // One that is not trusted may be a server that is just being set up anew: it is tried for a while.
-  const quick = { clock: quickClock([500, 1_000]) };
+  const quick = { clock: quickClock(LIMITS) };
   await t.rejects(redisTable(at('127.0.0.1'), quick).start(), {
     code,
     message: /self-signed|unable to verify/i,

@@ -7,7 +7,15 @@ import type { RedisTable } from '../../../src/table/redis/table.js';
 import { flowRecord } from '../../contract/table.js';
 import { quickClock } from '../../support/redis/clock.js';
 import { freePort, RedisServer, until } from '../../support/redis/server.js';
-import { keptLog, type LogLine, reader, redisTable, saved, startedTable } from '../../support/redis/table.js';
+import {
+  keptLog,
+  LIMITS,
+  type LogLine,
+  reader,
+  redisTable,
+  saved,
+  startedTable,
+} from '../../support/redis/table.js';
 
 const stitched = (id: string): FlowRecord => flowRecord(id, { state: 'stitched', stitchedAt: 1_500 });
 
@@ -42,12 +50,12 @@ const changes = (lines: readonly LogLine[]): string[] =>
 t.test('it hangs without closing anything, and goes on', async (t) => {
   const server = await RedisServer.start(t);
   const { log, lines } = keptLog();
-  const table = await startedTable(t, server.target, { timeoutMs: 200, leaseMs: 600, log });
+  const table = await startedTable(t, server.target, { timeoutMs: 500, leaseMs: 600, log });
   await table.put(flowRecord('1'));
   await table.secure('1');
   server.signal('SIGSTOP');
   await table.put(stitched('1'));
-  const late = { code: 'SUT_TABLE_UNAVAILABLE', message: /no answer within 200 ms/ };
+  const late = { code: 'SUT_TABLE_UNAVAILABLE', message: /no answer within 500 ms/ };
   await t.rejects(table.secure('1'), late, 'who waits is told when the time is up');
   await becomes(table, { state: 'down', reason: 'no-answer' });
   await t.rejects(table.secure('1'), { code: 'SUT_TABLE_UNAVAILABLE' }, 'and the next one at once');
@@ -183,8 +191,8 @@ t.test('it stays away: the waits get longer, up to seconds', async (t) => {
   const server = await RedisServer.start(t);
   const waits: number[] = [];
   const { log, lines } = keptLog();
-  const clock = hastyClock(waits, [500, 1_000, 2_000]);
-  const table = await startedTable(t, server.target, { clock, log, timeoutMs: 500, leaseMs: 60_000 });
+  const clock = hastyClock(waits, LIMITS);
+  const table = await startedTable(t, server.target, { clock, log, leaseMs: 60_000 });
   waits.length = 0;
   await server.kill();
   await until(
@@ -204,7 +212,7 @@ t.test('it stays away: the waits get longer, up to seconds', async (t) => {
 t.test('it is not there at a start', async (t) => {
   const port = await freePort();
   const target = { kind: 'server', nodes: [{ address: '127.0.0.1', port }], db: 0, tls: false } as const;
-  const clock = quickClock([500, 1_000]);
+  const clock = quickClock(LIMITS);
   const began = clock.monotonic();
   const table = redisTable(target, { clock });
   await t.rejects(table.start(), { code: 'SUT_TABLE_UNAVAILABLE', message: /ECONNREFUSED/ });
