@@ -31,7 +31,7 @@ export interface DemoResult {
 }
 
 export interface BenchRequest {
-  readonly clock: Clock;
+  readonly clock: SystemClock;
   /** Aborts when the benchmark is to end and to take everything down. */
   readonly signal: AbortSignal;
   /** One line for people, on the way. */
