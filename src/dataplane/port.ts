@@ -23,6 +23,8 @@ export interface FlowSnapshot {
   readonly down: DirectionCounters;
   /** What this flow sent to the shell since it was stitched; 0 unless something is wrong. */
   readonly toShellStitched: DirectionCounters;
+  /** What it joins; told by a data path that keeps flows while no process is there, for the next one. */
+  readonly ends?: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints };
   /** Time of each state's beginning, milliseconds since the Unix epoch, in order. */
   readonly history: readonly { readonly state: FlowState; readonly at: number }[];
 }

@@ -11,7 +11,7 @@ export interface Sorted {
   readonly kept: readonly { readonly record: FlowRecord; readonly snapshot: FlowSnapshot }[];
   /** Records of flows that it has not, as they ended. */
   readonly lost: readonly FlowRecord[];
-  /** Flows that it has, and of which the table knows nothing: whose they are can't be told. */
+  /** Flows that it has, and of which the table knows nothing. */
   readonly unknown: readonly FlowSnapshot[];
 }
 
@@ -31,6 +31,17 @@ export function sortOut(records: readonly FlowRecord[], live: readonly FlowSnaps
     else lost.push(lostFlow(record, now));
   }
   return { kept, lost, unknown: [...alive.values()] };
+}
+
+/** A record for a flow that only the data path has; undefined when its ends or its agent can't be told. */
+export function foundFlow(
+  snapshot: FlowSnapshot,
+  agentOf: (address: string) => string | undefined,
+): FlowRecord | undefined {
+  const { ends, history, id } = snapshot;
+  const agent = ends && agentOf(ends.outer.local.address);
+  if (!ends || agent === undefined) return undefined;
+  return recordOf({ id, agent, ...ends, openedAt: history[0]?.at ?? 0 }, snapshot);
 }
 
 export function identityOf({ id, agent, outer, inner, openedAt, enabledAt }: FlowRecord): Identity {

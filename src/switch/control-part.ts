@@ -29,7 +29,10 @@ export class ControlPart {
 
   constructor({ config, plane, clock, log }: ControlPartOptions) {
     const table = tableFor(config, clock, log);
-    const control = new Control({ plane, table, clock, log, drainLimit: config.timers.drainLimit });
+    const agentOf = (address: string): string | undefined =>
+      config.agents.find(({ role, addresses }) => role === 'shell' && addresses.includes(address))?.name;
+    const { drainLimit } = config.timers;
+    const control = new Control({ plane, table, clock, log, drainLimit, agentOf });
     const server = new ControlServer({
       name: config.name,
       listen: config.control.listen,

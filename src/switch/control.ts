@@ -15,7 +15,7 @@ import type { Logger } from '../platform/log.js';
 import { repeat } from '../platform/repeat.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
-import { type Identity, identityOf, recordOf, sortOut } from './adopt.js';
+import { foundFlow, type Identity, identityOf, recordOf, sortOut } from './adopt.js';
 
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
@@ -28,6 +28,8 @@ export interface ControlParts {
   readonly log: Logger;
   /** How long a stop waits for the flows that the switch carries, ms. */
   readonly drainLimit: number;
+  /** The shell agent that an address belongs to. */
+  readonly agentOf: (address: string) => string | undefined;
 }
 
 export class Control implements MidcomBackend {
@@ -57,10 +59,18 @@ export class Control implements MidcomBackend {
     const { clock, log, plane, table } = this.parts;
     const [records, live] = await Promise.all([table.list(), plane.list()]);
     const { kept, lost, unknown } = sortOut(records, live, clock.wall());
-    for (const { record } of kept) this.identities.set(record.id, identityOf(record));
-    for (const record of [...kept.map((one) => one.record), ...lost]) await table.put(record);
+    const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
+    for (const record of [...kept.map((one) => one.record), ...found]) {
+      this.identities.set(record.id, identityOf(record));
+      await table.put(record);
+    }
+    for (const record of lost) await table.put(record);
     if (kept.length + lost.length + unknown.length === 0) return;
-    const counts = { adopted: kept.length, lost: lost.length, unknown: unknown.length };
+    const counts = {
+      adopted: kept.length + found.length,
+      lost: lost.length,
+      unknown: unknown.length - found.length,
+    };
     log.info(counts, 'flows of an earlier run');
   }
 

@@ -7,13 +7,13 @@ import t from 'tap';
 import { addressOf, HTTP_PORT, route } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const HANDOVERS = 200;
 const UNCUT = 10;
-const BYTES = 24_000_000;
+const BYTES = TEST_DATAPLANE === 'kernel' ? 72_000_000 : 24_000_000;
 /** Of both directions together, early enough that the transfer outlasts the handover. */
-const LATEST_CUT = BYTES / 2;
+const LATEST_CUT = 12_000_000;
 const FIRST_PORT = 9000;
 const UNCUT_PORT = 8999;
 /** Between two transfers, so that what is sent again counts for the right one. */

@@ -14,7 +14,14 @@ const OFFSETS = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, i
 
 function controlOn(table: FlowTable): { readonly control: Control; readonly plane: FakePlane } {
   const plane = new FakePlane();
-  const control = new Control({ plane, table, clock: systemClock, log: silentLog(), drainLimit: 100 });
+  const control = new Control({
+    plane,
+    table,
+    clock: systemClock,
+    log: silentLog(),
+    drainLimit: 100,
+    agentOf: () => 'a1',
+  });
   return { control, plane };
 }
 

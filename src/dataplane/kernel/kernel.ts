@@ -138,7 +138,11 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async list(): Promise<FlowSnapshot[]> {
-    return [...this.store.all()].map((known) => this.snapshot(known));
+    return [...this.store.all()].map((known) => {
+      const record = this.read(known.slot);
+      const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
+      return { ...record.snapshot(this.epochOffset), ends };
+    });
   }
 
   async counters(): Promise<Record<string, number>> {
@@ -323,7 +327,8 @@ export class KernelDataPlane implements DataPlane {
   private lookAt(slot: number, now: number): void {
     const record = this.read(slot);
     if (!record.used) return;
-    const quiet = (conn: 0 | 1): number => (Math.floor(now) - record.lastAt(conn)) >>> 0;
+    // Signed: a packet may have passed since `now` was taken.
+    const quiet = (conn: 0 | 1): number => (Math.floor(now) - record.lastAt(conn)) | 0;
     const { generation, paired, state } = record;
     const { idle, halfOpen, lingerClosed } = this.engine;
     if (!paired) {

@@ -5,7 +5,7 @@
  * process, and the next one takes them over: it loads its own program on the same maps and puts it in the old one's
  * place, in one step for each interface. Pins without an attached program are left-overs, and removed.
  */
-import { mkdirSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { EngineOptions } from '../../flow/engine.js';
@@ -48,7 +48,6 @@ export class KernelProgram {
   readonly maps = new Map<string, BpfMap>();
   private ingress: BpfProgram | undefined;
   private controlProgram: BpfProgram | undefined;
-  private readonly made = new Set<number>();
   private readonly folder: string;
   /** Maps of a former process were taken over. */
   adopted = false;
@@ -78,7 +77,8 @@ export class KernelProgram {
     try {
       this.load();
       for (const { index } of this.options.interfaces) {
-        if (attachIngress(index, this.loadedIngress, PLACE)) this.made.add(index);
+        // A folder among the pins tells whoever detaches that the hook is ours to remove.
+        if (attachIngress(index, this.loadedIngress, PLACE)) mkdirSync(this.hookMark(index));
       }
     } catch (error) {
       if (this.adopted) this.close();
@@ -91,7 +91,7 @@ export class KernelProgram {
   async remove(): Promise<void> {
     for (const { index, name } of this.options.interfaces) {
       detachIngress(index, PLACE);
-      if (this.made.has(index)) await removeUnusedHook(name, index);
+      if (existsSync(this.hookMark(index))) await removeUnusedHook(name, index);
     }
     this.close();
     rmSync(this.folder, { recursive: true, force: true });
@@ -112,6 +112,10 @@ export class KernelProgram {
 
   events(onRecord: (record: Buffer) => void): RingBuffer {
     return new RingBuffer(this.map('events'), onRecord);
+  }
+
+  private hookMark(index: number): string {
+    return join(this.folder, `hook-${index}`);
   }
 
   private get loadedIngress(): BpfProgram {
