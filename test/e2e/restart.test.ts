@@ -5,7 +5,7 @@ import { checkClosed, checkTransfer } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
 import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
-const BYTES = 5_000_000;
+const BYTES = TEST_DATAPLANE === 'kernel' ? 60_000_000 : 5_000_000;
 const INTERFACES = ['to-e', 'to-a', 'to-b'];
 
 /** Everything on S that a data path could have changed: rules, offloads, traffic control, forwarding. */
