@@ -1,5 +1,6 @@
 /** `suture agents`: the agents that a running switch knows of. */
 import type { Command } from 'commander';
+import type { AgentView } from '../switch/admin-protocol.js';
 import { type AdminOptions, adminClient, adminOptions } from './admin-options.js';
 import type { Action, CliContext } from './context.js';
 import { columns, grouped, printJson, printLines } from './output.js';
@@ -23,8 +24,13 @@ async function agents(options: AdminOptions, context: CliContext): Promise<void>
     agent.since ?? '-',
     grouped(agent.flows),
     agent.addresses.join(', '),
-    agent.reserved.join(', ') || '-',
+    [...agent.reserved, ...callsText(agent)].join(', ') || '-',
   ]);
   const headings = ['NAME', 'ROLE', 'STATE', 'FROM', 'SINCE', '>FLOWS', 'ADDRESSES', 'RESERVED'];
   printLines(context.stdout, columns(headings, rows));
+}
+
+/** A core that lets any call be stitched is the usual one. */
+function callsText({ calls }: AgentView): string[] {
+  return calls === undefined || calls === 'any' ? [] : calls.map((to) => `calls to ${to}`);
 }

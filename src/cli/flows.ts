@@ -68,11 +68,11 @@ async function show(id: string, options: TableOptions, context: CliContext): Pro
       ['id', flow.id],
       ['state', stateText(flow)],
       ['agent', flow.agent],
-      ['outer', `${flow.outer.remote} → ${flow.outer.local}`],
-      ['inner', `${flow.inner.local} → ${flow.inner.remote}`],
+      ...ends(flow),
       ['up', carried(flow.up)],
       ['down', carried(flow.down)],
       ['to shell', `${carried(flow.toShellStitched)} since it was stitched`],
+      ...(flow.stitchCause ? [['because', flow.stitchCause.join(', ')] as const] : []),
     ]),
     '',
     ...columns(
@@ -80,6 +80,15 @@ async function show(id: string, options: TableOptions, context: CliContext): Pro
       flow.history.map(({ state, at }) => [state, at, `${grouped(Date.parse(at) - start)} ms`]),
     ),
   ]);
+}
+
+/** An arrow points from the end that opened the connection. */
+function ends({ openedBy, outer, inner }: FlowDetail): (readonly [string, string])[] {
+  const arrow = openedBy === 'peer' ? '→' : '←';
+  return [
+    ['outer', `${outer.remote} ${arrow} ${outer.local}`],
+    ['inner', `${inner.local} ${arrow} ${inner.remote}`],
+  ];
 }
 
 async function watch(options: AdminOptions, context: CliContext): Promise<void> {

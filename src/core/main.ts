@@ -1,6 +1,7 @@
 /**
- * The core agent: offers its endpoints to be stitched, keeps its session, and logs what the switch tells of
- * its flows. It has no part in the data path; the core's own server accepts the inner connections.
+ * The core agent: says which of its endpoints and of its own calls may be stitched, keeps its session, and logs
+ * what the switch tells of its flows. It has no part in the data path; the core's own programs accept and open
+ * the inner connections.
  */
 import type { FlowEvent } from '../dataplane/port.js';
 import { createSwitchClient } from '../midcom/client.js';
@@ -37,7 +38,8 @@ export interface RunningCore extends Running {
 
 export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const { config, log, clock } = options;
-  const reservation: Reservation = { watch: [], offers: config.offers };
+  const { offers, calls } = config;
+  const reservation: Reservation = { watch: [], offers, calls };
   const client =
     options.createClient?.(reservation) ??
     createSwitchClient({ name: config.name, role: 'core', switch: config.switch, reservation, log, clock });
@@ -48,7 +50,8 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   });
   client.onSession((change) => log.info({ change }, 'session with the switch'));
   await client.start();
-  log.info({ offers: config.offers.map(formatEndpoint) }, 'offering endpoints');
+  const callsText = calls === 'any' ? calls : calls.map(formatEndpoint);
+  log.info({ offers: offers.map(formatEndpoint), calls: callsText }, 'offering endpoints');
   let stopped: Promise<void> | undefined;
   return {
     get ready() {

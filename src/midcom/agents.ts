@@ -9,7 +9,7 @@ import type { ConnectionEndpoints, OwnedPorts } from '../flow/endpoints.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { TokenBucket } from './bucket.js';
 import type { Expiring } from './expiry.js';
-import type { AgentRole } from './port.js';
+import type { AgentRole, Calls } from './port.js';
 import type { AgentConfig, MidcomLimits } from './service.js';
 
 /** RFC 5189 section 2.3.4: UNUSED is to have no record. The others here are steps of a request under way. */
@@ -40,6 +40,7 @@ export interface Standing extends Expiring {
   readonly agent: Agent;
   watch: readonly OwnedPorts[];
   offers: readonly Endpoint[];
+  calls: Calls;
 }
 
 export interface LoggedEvent {
@@ -113,11 +114,12 @@ export class Agent {
     this.addresses = new Set(config.addresses.map((text) => canonicalAddress(text) ?? text));
     this.events = new EventLog(limits.eventsKept);
     this.bucket = new TokenBucket(limits.requestsPerSecond, limits.requestsPerSecond, now);
-    this.standing = { agent: this, watch: [], offers: [], expiresAt: 0 };
+    this.standing = { agent: this, watch: [], offers: [], calls: [], expiresAt: 0 };
   }
 
   get reserved(): boolean {
-    return this.standing.watch.length + this.standing.offers.length > 0;
+    const { watch, offers, calls } = this.standing;
+    return watch.length + offers.length > 0 || calls === 'any' || calls.length > 0;
   }
 
   tell(event: FlowEvent): void {

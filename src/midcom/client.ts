@@ -11,11 +11,19 @@ import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Conversation } from './conversation.js';
-import { eventFrom, flowFrom, rangeMessage, roleMessage, teardownMessage } from './convert.js';
+import {
+  callsMessage,
+  endMessage,
+  eventFrom,
+  flowFrom,
+  rangeMessage,
+  roleMessage,
+  teardownMessage,
+} from './convert.js';
 import { discoverSwitch } from './discovery/locate.js';
 import type { Reply } from './gen/suture/v1/midcom.js';
 import type { Event, OpenResult } from './gen/suture/v1/transactions.js';
-import type { AgentRole, Reservation, SwitchClient, TeardownMode } from './port.js';
+import type { AgentRole, FlowEnd, Reservation, SwitchClient, TeardownMode } from './port.js';
 import { type MidcomLog, PROTOCOL_VERSIONS } from './service.js';
 
 type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
@@ -112,8 +120,12 @@ export class ControlClient implements SwitchClient {
     }
   }
 
-  async pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints): Promise<FlowSnapshot> {
-    const what = { $case: 'pair' as const, value: { outer, inner } };
+  async pair(
+    outer: ConnectionEndpoints,
+    inner: ConnectionEndpoints,
+    openedBy: FlowEnd = 'peer',
+  ): Promise<FlowSnapshot> {
+    const what = { $case: 'pair' as const, value: { outer, inner, openedBy: endMessage(openedBy) } };
     const answer = this.session().request('reserve', { what, lifetimeSeconds: 0 }, ({ flow }) => {
       if (flow) this.known.set(flow.id, flowFrom(flow));
     });
@@ -125,8 +137,14 @@ export class ControlClient implements SwitchClient {
     }
   }
 
-  async enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
-    const request = { flowId: id, offsets, teardown: teardownMessage(teardown) };
+  async enable(
+    id: string,
+    offsets: StitchOffsets,
+    teardown: TeardownMode,
+    conditions?: readonly string[],
+  ): Promise<FlowSnapshot> {
+    const cause = conditions && { conditions: [...conditions] };
+    const request = { flowId: id, offsets, teardown: teardownMessage(teardown), cause };
     const { value } = await this.session().request('enable', request);
     return flowFrom(value.flow);
   }
@@ -212,7 +230,8 @@ export class ControlClient implements SwitchClient {
     this.token = opened.token;
     if (!opened.resumed) this.lastEvent = 0;
     const watch = reservation.watch.map(rangeMessage);
-    const standing = { watch, offers: [...reservation.offers] };
+    const calls = callsMessage(reservation.calls);
+    const standing = { watch, offers: [...reservation.offers], calls };
     await conversation.request('reserve', {
       what: { $case: 'standing', value: standing },
       lifetimeSeconds: 0,

@@ -9,13 +9,16 @@ import { SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import * as common from './gen/suture/v1/common.js';
 import * as messages from './gen/suture/v1/transactions.js';
-import type { AgentRole, TeardownMode } from './port.js';
+import type { AgentRole, Calls, FlowEnd, TeardownMode } from './port.js';
 
 /** `FLOW_STATES` in the order of the enum, which starts with 1. */
 const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i + 1])) as Record<
   FlowState,
   common.FlowState
 >;
+/** What a cause may be made of: it is printed on terminals. */
+const MAX_CONDITIONS = 16;
+const CONDITION = /^[\x20-\x7e]{1,120}$/;
 const EVENT_KINDS: readonly (FlowEventKind | undefined)[] = [undefined, 'state', 'fin', 'rst'];
 
 export function invalid(message: string): SutureError {
@@ -77,6 +80,42 @@ export function teardownMessage(_mode: TeardownMode): messages.TeardownMode {
   return messages.TeardownMode.TEARDOWN_MODE_CORE;
 }
 
+export function endMessage(end: FlowEnd | undefined): messages.End {
+  if (end === undefined) return messages.End.END_UNSPECIFIED;
+  return end === 'peer' ? messages.End.END_PEER : messages.End.END_CORE;
+}
+
+function endFrom(end: messages.End): FlowEnd | undefined {
+  if (end === messages.End.END_PEER) return 'peer';
+  return end === messages.End.END_CORE ? 'core' : undefined;
+}
+
+export function openedByFrom(end: messages.End | undefined): FlowEnd {
+  if (end === undefined || end === messages.End.END_UNSPECIFIED) return 'peer';
+  const known = endFrom(end);
+  if (known === undefined) throw invalid(`opened_by: ${end} found, END_PEER or END_CORE expected`);
+  return known;
+}
+
+export function callsMessage(calls: Calls | undefined): messages.Calls | undefined {
+  // No endpoint named means any; an empty list of ours means none.
+  if (calls === undefined || (calls !== 'any' && calls.length === 0)) return undefined;
+  return { to: calls === 'any' ? [] : [...calls] };
+}
+
+export function callsFrom(message: messages.Calls | undefined): Calls {
+  if (!message) return [];
+  return message.to.length === 0 ? 'any' : message.to.map((to, i) => endpointFrom(to, `calls.to[${i}]`));
+}
+
+export function causeFrom(message: messages.StitchCause | undefined): readonly string[] | undefined {
+  if (!message || message.conditions.length === 0) return undefined;
+  const { conditions } = message;
+  if (conditions.length <= MAX_CONDITIONS && conditions.every((text) => CONDITION.test(text)))
+    return conditions;
+  throw invalid(`cause: at most ${MAX_CONDITIONS} conditions of 1 to 120 printable characters expected`);
+}
+
 export function offsetsFrom(message: messages.StitchOffsets | undefined): StitchOffsets {
   if (!message) throw invalid('offsets is missing');
   const { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer } = message;
@@ -125,13 +164,8 @@ export function flowFrom(message: common.Flow | undefined): FlowSnapshot {
 }
 
 export function eventMessage(sequence: number, event: FlowEvent): messages.Event {
-  const end =
-    event.from === 'peer'
-      ? messages.End.END_PEER
-      : event.from === 'core'
-        ? messages.End.END_CORE
-        : messages.End.END_UNSPECIFIED;
-  return { sequence, kind: EVENT_KINDS.indexOf(event.kind), flow: flowMessage(event.flow), from: end };
+  const kind = EVENT_KINDS.indexOf(event.kind);
+  return { sequence, kind, flow: flowMessage(event.flow), from: endMessage(event.from) };
 }
 
 /** Undefined for a kind of event that a newer switch has added. */
@@ -139,7 +173,6 @@ export function eventFrom(message: messages.Event): FlowEvent | undefined {
   const kind = EVENT_KINDS[message.kind];
   if (kind === undefined) return undefined;
   const flow = flowFrom(message.flow);
-  if (message.from === messages.End.END_PEER) return { kind, flow, from: 'peer' };
-  if (message.from === messages.End.END_CORE) return { kind, flow, from: 'core' };
-  return { kind, flow };
+  const from = endFrom(message.from);
+  return { kind, flow, ...(from && { from }) };
 }

@@ -5,12 +5,20 @@ import type { Endpoint } from '../wire/endpoint.js';
 
 export type AgentRole = 'shell' | 'core';
 
+/** An end of a flow. For a flow it says which of them opened its connection to the shell. */
+export type FlowEnd = 'peer' | 'core';
+
+/** Endpoints of shells, or all of them. */
+export type Calls = 'any' | readonly Endpoint[];
+
 /** Static reservations of a session (RFC 5189 PRR); made again by the client after every reconnect. */
 export interface Reservation {
   /** Shell: listening endpoints and reserved source ports, to be watched. */
   readonly watch: readonly OwnedPorts[];
   /** Core: endpoints that it agrees to have stitched. */
   readonly offers: readonly Endpoint[];
+  /** Core: where connections that it opens, and agrees to have stitched, go to. Absent: it agrees to none. */
+  readonly calls?: Calls;
 }
 
 export type TeardownMode = 'core';
@@ -24,10 +32,18 @@ export interface SwitchClient {
   readonly ready: boolean;
   /** Resolves when `ready`, or rejects when the signal aborts. */
   whenReady(signal?: AbortSignal): Promise<void>;
-  /** PRR for one flow: to be asked before the inner connection is opened. Gives the flow its id. */
-  pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints): Promise<FlowSnapshot>;
-  /** PER: stitch it. */
-  enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot>;
+  /**
+   * PRR for one flow: to be asked before the shell opens the second of the two connections. Gives the flow its
+   * id. `outer` is the peer's connection and `inner` the core's, whichever of them came first.
+   */
+  pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints, openedBy?: FlowEnd): Promise<FlowSnapshot>;
+  /** PER: stitch it. `cause`: for people, what made the shell ask. */
+  enable(
+    id: string,
+    offsets: StitchOffsets,
+    teardown: TeardownMode,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot>;
   /** RLC with lifetime 0. */
   release(id: string): Promise<FlowSnapshot>;
   /** PRL. */

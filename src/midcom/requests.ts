@@ -3,11 +3,14 @@ import { randomBytes } from 'node:crypto';
 import type { FlowSnapshot } from '../dataplane/port.js';
 import type { Agent } from './agents.js';
 import {
+  callsFrom,
+  causeFrom,
   connectionFrom,
   endpointFrom,
   flowMessage,
   invalid,
   offsetsFrom,
+  openedByFrom,
   rangeFrom,
   teardownFrom,
 } from './convert.js';
@@ -43,9 +46,9 @@ export class Requests {
       case 'reserve':
         return this.reserve(request.value);
       case 'enable': {
-        const { flowId, offsets, teardown } = request.value;
+        const { flowId, offsets, teardown, cause } = request.value;
         const mode = teardownFrom(teardown);
-        const flow = await transactions.enable(agent, flowId, offsetsFrom(offsets), mode);
+        const flow = await transactions.enable(agent, flowId, offsetsFrom(offsets), mode, causeFrom(cause));
         return { $case: 'enable', value: { flow: flowMessage(flow) } };
       }
       case 'changeLifetime':
@@ -70,7 +73,8 @@ export class Requests {
     }
     const outer = connectionFrom(what.value.outer, 'outer');
     const inner = connectionFrom(what.value.inner, 'inner');
-    const flow = await this.transactions.pair(this.agent, outer, inner, lifetime);
+    const openedBy = openedByFrom(what.value.openedBy);
+    const flow = await this.transactions.pair(this.agent, { outer, inner, openedBy }, lifetime);
     return { $case: 'reserve', value: { lifetimeSeconds: lifetime, flow: flowMessage(flow) } };
   }
 
@@ -112,9 +116,10 @@ export class Requests {
   }
 }
 
-function standingFrom({ watch, offers }: StandingReservation) {
+function standingFrom({ watch, offers, calls }: StandingReservation) {
   return {
     watch: watch.map((range, i) => rangeFrom(range, `watch[${i}]`)),
     offers: offers.map((offer, i) => endpointFrom(offer, `offers[${i}]`)),
+    calls: callsFrom(calls),
   };
 }

@@ -58,6 +58,8 @@ export interface AgentView {
   /** Port ranges that it has watched, as `address:from-to`. */
   readonly watch: readonly string[];
   readonly offers: readonly string[];
+  /** Cores: endpoints of shells, to which its connections may be stitched; `any` for all of them. */
+  readonly calls: 'any' | readonly string[];
 }
 
 export class ControlServer {
@@ -136,6 +138,7 @@ export class ControlServer {
       flows: agent.flows.size,
       watch: agent.standing.watch.map(formatPorts),
       offers: agent.standing.offers.map(formatEndpoint),
+      calls: agent.standing.calls === 'any' ? 'any' : agent.standing.calls.map(formatEndpoint),
     }));
   }
 

@@ -5,7 +5,7 @@
 import type { FlowEvent, FlowSnapshot, PairRequest } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { Logger } from '../platform/log.js';
-import type { AgentRole, TeardownMode } from './port.js';
+import type { AgentRole, FlowEnd, TeardownMode } from './port.js';
 
 /** Versions of the protocol that this code speaks, and the name of the only one so far. */
 export const PROTOCOL_VERSIONS: readonly number[] = [1];
@@ -34,6 +34,7 @@ export interface Epoch {
 export interface AgentPairRequest extends PairRequest {
   readonly shell: string;
   readonly core: string;
+  readonly openedBy: FlowEnd;
 }
 
 /**
@@ -45,7 +46,12 @@ export interface MidcomBackend {
   own(ports: readonly OwnedPorts[]): Promise<void>;
   disown(ports: readonly OwnedPorts[]): Promise<void>;
   pair(request: AgentPairRequest): Promise<FlowSnapshot>;
-  enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot>;
+  enable(
+    id: string,
+    offsets: StitchOffsets,
+    teardown: TeardownMode,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot>;
   close(id: string): Promise<FlowSnapshot>;
   /** Rejects with SUT_FLOW_UNKNOWN for a flow that it does not have. */
   status(id: string): Promise<FlowSnapshot>;

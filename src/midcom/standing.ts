@@ -1,21 +1,23 @@
 /**
- * Standing reservations (RFC 5189 PRR without a flow): which ports each shell has watched and which
- * endpoints each core has offered.
+ * Standing reservations (RFC 5189 PRR without a flow): which ports each shell has watched, which endpoints
+ * each core has offered, and which calls of its own it lets be stitched.
  *
  * They change one after the other, so that of two agents that want the same the first gets it. Ports that
  * flows still need stay owned when the reservation that asked for them has gone.
  */
-import type { OwnedPorts } from '../flow/endpoints.js';
+import type { ConnectionEndpoints, OwnedPorts } from '../flow/endpoints.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import type { Agent, FlowRecord, OwnedPiece } from './agents.js';
 import { invalid } from './convert.js';
+import type { Calls } from './port.js';
 import { formatRange, holds, overlap, subtract } from './ranges.js';
 import type { MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
 
 export interface StandingDemand {
   readonly watch: readonly OwnedPorts[];
   readonly offers: readonly Endpoint[];
+  readonly calls: Calls;
 }
 
 export class StandingReservations {
@@ -46,12 +48,24 @@ export class StandingReservations {
     return this.inTurn(async () => {
       if (agent.standing.expiresAt > now || !agent.reserved) return;
       this.log.info({ agent: agent.name }, 'the lifetime of a standing reservation has ended');
-      await this.put(agent, { watch: [], offers: [] });
+      await this.put(agent, { watch: [], offers: [], calls: [] });
     });
   }
 
   coreOf(endpoint: Endpoint): Agent | undefined {
     return this.offers.get(formatEndpoint(endpoint));
+  }
+
+  /**
+   * The core that opened this connection and lets it be stitched. That it opened it the switch sees from the
+   * SYN; whose the address is its config says.
+   */
+  callerOf({ local, remote }: ConnectionEndpoints): Agent | undefined {
+    const to = formatEndpoint(local);
+    return [...this.agents.values()].find(({ role, addresses, standing: { calls } }) => {
+      if (role !== 'core' || !addresses.has(remote.address)) return false;
+      return calls === 'any' || calls.some((one) => formatEndpoint(one) === to);
+    });
   }
 
   /** The pieces that a flow's two local ends are in. Throws when the agent has not reserved them. */
@@ -78,22 +92,26 @@ export class StandingReservations {
     if (unused) void this.inTurn(() => this.giveBack(record.shell));
   }
 
-  private async put(agent: Agent, { watch, offers }: StandingDemand): Promise<void> {
+  private async put(agent: Agent, { watch, offers, calls }: StandingDemand): Promise<void> {
     for (const offer of agent.standing.offers) this.offers.delete(formatEndpoint(offer));
     for (const offer of offers) this.offers.set(formatEndpoint(offer), agent);
     agent.standing.watch = watch;
     agent.standing.offers = offers;
+    agent.standing.calls = calls;
     await this.giveBack(agent);
   }
 
-  private check(agent: Agent, { watch, offers }: StandingDemand): void {
+  private check(agent: Agent, { watch, offers, calls }: StandingDemand): void {
     if (agent.role === 'core' && watch.length > 0)
       throw invalid('only a shell may reserve ports to be watched');
     if (agent.role === 'shell' && offers.length > 0) throw invalid('only a core may offer endpoints');
-    if (watch.length + offers.length > this.limits.rangesPerAgent) {
+    if (agent.role === 'shell' && (calls === 'any' || calls.length > 0))
+      throw invalid('only a core may let its calls be stitched');
+    const count = watch.length + offers.length + (calls === 'any' ? 0 : calls.length);
+    if (count > this.limits.rangesPerAgent) {
       throw new SutureError(
         'SUT_LIMIT',
-        `${watch.length + offers.length} ranges and offers asked for, at most ${this.limits.rangesPerAgent} allowed`,
+        `${count} ranges, offers and calls asked for, at most ${this.limits.rangesPerAgent} allowed`,
       );
     }
     for (const { address } of [...watch, ...offers]) checkAddress(agent, address);

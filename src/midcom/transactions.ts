@@ -14,7 +14,7 @@ import { formatEndpoint } from '../wire/endpoint.js';
 import { Agent, type FlowRecord } from './agents.js';
 import { invalid } from './convert.js';
 import { ExpirySet } from './expiry.js';
-import type { TeardownMode } from './port.js';
+import type { FlowEnd, TeardownMode } from './port.js';
 import type { AgentConfig, MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
 import { checkAddress, type StandingDemand, StandingReservations } from './standing.js';
 
@@ -27,6 +27,13 @@ export interface TransactionsOptions {
   readonly limits: MidcomLimits;
   readonly clock: Clock;
   readonly log: MidcomLog;
+}
+
+/** The two connections that a shell wants to be one flow. */
+export interface WantedPair {
+  readonly outer: ConnectionEndpoints;
+  readonly inner: ConnectionEndpoints;
+  readonly openedBy: FlowEnd;
 }
 
 export class Transactions {
@@ -66,16 +73,11 @@ export class Transactions {
     else this.standingExpiry.remove(agent.standing);
   }
 
-  async pair(
-    shell: Agent,
-    outer: ConnectionEndpoints,
-    inner: ConnectionEndpoints,
-    lifetime: number,
-  ): Promise<FlowSnapshot> {
-    const record = this.reserve(shell, outer, inner, lifetime);
+  async pair(shell: Agent, wanted: WantedPair, lifetime: number): Promise<FlowSnapshot> {
+    const record = this.reserve(shell, wanted, lifetime);
     try {
       const { id, core } = record;
-      const flow = await this.options.backend.pair({ id, outer, inner, shell: shell.name, core: core.name });
+      const flow = await this.options.backend.pair({ id, ...wanted, shell: shell.name, core: core.name });
       record.rule = 'reserved';
       return flow;
     } catch (error) {
@@ -93,7 +95,13 @@ export class Transactions {
     for (const event of held) this.deliver(record, event);
   }
 
-  async enable(agent: Agent, id: string, offsets: StitchOffsets, mode: TeardownMode): Promise<FlowSnapshot> {
+  async enable(
+    agent: Agent,
+    id: string,
+    offsets: StitchOffsets,
+    mode: TeardownMode,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot> {
     const record = this.ownedFlow(agent, id);
     if (agent.role !== 'shell') throw invalid('only the shell of a flow may have it stitched');
     if (record.rule !== 'reserved') {
@@ -104,7 +112,7 @@ export class Transactions {
     }
     record.rule = 'enabling';
     try {
-      const flow = await this.options.backend.enable(id, offsets, mode);
+      const flow = await this.options.backend.enable(id, offsets, mode, cause);
       if (record.rule === 'enabling') record.rule = 'enabled';
       return flow;
     } catch (error) {
@@ -189,23 +197,12 @@ export class Transactions {
     }
   }
 
-  private reserve(
-    shell: Agent,
-    outer: ConnectionEndpoints,
-    inner: ConnectionEndpoints,
-    lifetime: number,
-  ): FlowRecord {
+  private reserve(shell: Agent, { outer, inner, openedBy }: WantedPair, lifetime: number): FlowRecord {
     if (shell.role !== 'shell') throw invalid('only a shell may pair connections');
     checkAddress(shell, outer.local.address);
     checkAddress(shell, inner.local.address);
     const pieces = this.reservations.piecesFor(shell, [outer.local, inner.local]);
-    const core = this.reservations.coreOf(inner.remote);
-    if (!core) {
-      throw new SutureError(
-        'SUT_NOT_OFFERED',
-        `no core agent offers ${formatEndpoint(inner.remote)}; name it in the offers of the core's config`,
-      );
-    }
+    const core = this.coreOf(inner, openedBy);
     for (const connection of [outer, inner]) this.checkUnused(connection);
     if (keyOf(outer) === keyOf(inner)) throw invalid('outer and inner are the same connection');
     const { flowsPerAgent } = this.options.limits;
@@ -230,6 +227,19 @@ export class Transactions {
     };
     this.add(record);
     return record;
+  }
+
+  /** A core has agreed: it offered the endpoint, or it opened the connection and lets it be stitched. */
+  private coreOf(inner: ConnectionEndpoints, openedBy: FlowEnd): Agent {
+    const core =
+      openedBy === 'peer' ? this.reservations.coreOf(inner.remote) : this.reservations.callerOf(inner);
+    if (core) return core;
+    const message =
+      openedBy === 'peer'
+        ? `no core agent offers ${formatEndpoint(inner.remote)}; name it in the offers of the core's config`
+        : `no core agent with the address ${inner.remote.address} lets its calls to ` +
+          `${formatEndpoint(inner.local)} be stitched; start it, or name them in calls of its config`;
+    throw new SutureError('SUT_NOT_OFFERED', message);
   }
 
   private checkUnused(connection: ConnectionEndpoints): void {

@@ -39,6 +39,9 @@ export interface FlowView {
 }
 
 export interface FlowDetail extends FlowView {
+  readonly openedBy: 'peer' | 'core';
+  /** What made the shell ask for the stitch; the condition that came true last is the first. */
+  readonly stitchCause?: readonly string[];
   /** What the flow sent to the shell since it was stitched. */
   readonly toShellStitched: DirectionCounters;
   readonly history: readonly { readonly state: FlowState; readonly at: string }[];
@@ -55,6 +58,8 @@ export interface AgentView {
   readonly addresses: readonly string[];
   /** Port ranges that it has watched (shell) or endpoints that it offers (core). */
   readonly reserved: readonly string[];
+  /** Cores that let connections that they open be stitched: endpoints of shells, or `any`. */
+  readonly calls?: 'any' | readonly string[];
   /** Flows of its that have not ended. */
   readonly flows: number;
 }
@@ -121,7 +126,8 @@ export function flowView(record: FlowRecord): FlowView {
 
 export function flowDetail(record: FlowRecord): FlowDetail {
   const history = record.history.map(({ state, at }) => ({ state, at: iso(at) }));
-  return { ...flowView(record), toShellStitched: record.toShellStitched, history };
+  const { openedBy = 'peer', stitchCause, toShellStitched } = record;
+  return { ...flowView(record), openedBy, ...(stitchCause && { stitchCause }), toShellStitched, history };
 }
 
 export function errorView({ code, message }: SutureError): ErrorView {

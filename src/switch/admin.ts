@@ -48,7 +48,7 @@ export class Admin implements AdminBackend {
   async agents(): Promise<readonly AgentView[]> {
     return this.parts.server
       .agents()
-      .map(({ name, role, addresses, connected, peer, since, flows, watch, offers }) => ({
+      .map(({ name, role, addresses, connected, peer, since, flows, watch, offers, calls }) => ({
         name,
         role,
         connected,
@@ -56,6 +56,7 @@ export class Admin implements AdminBackend {
         ...(since !== undefined && { since: new Date(since).toISOString() }),
         addresses,
         reserved: [...watch, ...offers],
+        ...(calls.length > 0 && { calls }),
         flows,
       }));
   }

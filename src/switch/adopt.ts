@@ -2,9 +2,13 @@
 import type { FlowSnapshot } from '../dataplane/port.js';
 import { lostFlow } from '../table/lost.js';
 import type { FlowRecord } from '../table/port.js';
+import { turnSnapshot } from './orientation.js';
 
 /** What the data path doesn't know of a flow. */
-export type Identity = Pick<FlowRecord, 'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt'>;
+export type Identity = Pick<
+  FlowRecord,
+  'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause'
+>;
 
 export interface Sorted {
   /** Flows that the data path still has, with what they are now. */
@@ -44,11 +48,27 @@ export function foundFlow(
   return recordOf({ id, agent, ...ends, openedAt: history[0]?.at ?? 0 }, snapshot);
 }
 
-export function identityOf({ id, agent, outer, inner, openedAt, enabledAt }: FlowRecord): Identity {
-  return { id, agent, outer, inner, openedAt, ...(enabledAt !== undefined && { enabledAt }) };
+export function identityOf(record: FlowRecord): Identity {
+  const { id, agent, outer, inner, openedAt, enabledAt, openedBy, stitchCause } = record;
+  return {
+    id,
+    agent,
+    outer,
+    inner,
+    openedAt,
+    ...(enabledAt !== undefined && { enabledAt }),
+    ...(openedBy !== undefined && { openedBy }),
+    ...(stitchCause !== undefined && { stitchCause }),
+  };
 }
 
-export function recordOf(identity: Identity, snapshot: FlowSnapshot): FlowRecord {
+export function isTurned({ openedBy }: Pick<FlowRecord, 'openedBy'>): boolean {
+  return openedBy === 'core';
+}
+
+/** `told`: as the data path has it. */
+export function recordOf(identity: Identity, told: FlowSnapshot): FlowRecord {
+  const snapshot = isTurned(identity) ? turnSnapshot(told) : told;
   const { history, state, reason } = snapshot;
   const stitchedAt = history.find((step) => step.state === 'stitched')?.at;
   const closedAt = history.find((step) => step.state === 'closed' || step.state === 'broken')?.at;

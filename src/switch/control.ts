@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import type { DataPlane, FlowEvent, FlowSnapshot } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { TeardownMode } from '../midcom/port.js';
 import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
 import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
@@ -15,7 +16,8 @@ import type { Logger } from '../platform/log.js';
 import { repeat } from '../platform/repeat.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
-import { foundFlow, type Identity, identityOf, recordOf, sortOut } from './adopt.js';
+import { foundFlow, type Identity, identityOf, isTurned, recordOf, sortOut } from './adopt.js';
+import { turnEvent, turnOffsets, turnPair, turnSnapshot } from './orientation.js';
 
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
@@ -116,27 +118,52 @@ export class Control implements MidcomBackend {
     return this.parts.plane.disown(ports);
   }
 
-  async pair({ id, outer, inner, shell }: AgentPairRequest): Promise<FlowSnapshot> {
+  async pair({ id, outer, inner, shell, openedBy }: AgentPairRequest): Promise<FlowSnapshot> {
     if (this.draining)
       throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and takes no new flows');
-    const identity = { id, agent: shell, outer, inner, openedAt: this.parts.clock.wall() };
+    const identity: Identity = {
+      id,
+      agent: shell,
+      outer,
+      inner,
+      ...(openedBy === 'core' && { openedBy }),
+      openedAt: this.parts.clock.wall(),
+    };
     // Known before the data path reports its first event.
     this.identities.set(id, identity);
     try {
-      const snapshot = await this.parts.plane.pair({ id, outer, inner });
-      await this.parts.table.put(recordOf(identity, snapshot));
-      return snapshot;
+      const request = { id, outer, inner };
+      const snapshot = await this.parts.plane.pair(isTurned(identity) ? turnPair(request) : request);
+      const record = recordOf(identity, snapshot);
+      await this.parts.table.put(record);
+      return record;
     } catch (error) {
       this.identities.delete(id);
       throw error;
     }
   }
 
-  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+  async enable(
+    id: string,
+    offsets: StitchOffsets,
+    _teardown: TeardownMode,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot> {
     if (this.draining)
       throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and stitches no more');
-    await this.secure(id);
-    return this.parts.plane.enable(id, offsets);
+    const identity = this.identities.get(id);
+    if (!identity) throw unknownFlow(id);
+    // Known before the data path reports that it has begun.
+    if (cause) this.identities.set(id, { ...identity, stitchCause: cause });
+    try {
+      await this.secure(id);
+      const turned = isTurned(identity);
+      const snapshot = await this.parts.plane.enable(id, turned ? turnOffsets(offsets) : offsets);
+      return turned ? turnSnapshot(snapshot) : snapshot;
+    } catch (error) {
+      if (this.identities.has(id)) this.identities.set(id, identity);
+      throw error;
+    }
   }
 
   /** Writes down that the flow may be cut from now on. */
@@ -161,7 +188,9 @@ export class Control implements MidcomBackend {
   async close(id: string): Promise<FlowSnapshot> {
     const record = await this.parts.table.get(id);
     if (!record) throw unknownFlow(id);
-    return record.closedAt === undefined ? this.parts.plane.close(id) : record;
+    if (record.closedAt !== undefined) return record;
+    const snapshot = await this.parts.plane.close(id);
+    return isTurned(record) ? turnSnapshot(snapshot) : snapshot;
   }
 
   async status(id: string): Promise<FlowSnapshot> {
@@ -203,12 +232,14 @@ export class Control implements MidcomBackend {
     return live && identity ? recordOf(identity, live) : record;
   }
 
-  private async take(event: FlowEvent): Promise<void> {
+  private async take(told: FlowEvent): Promise<void> {
     const { log, table } = this.parts;
-    const { id, state, reason } = event.flow;
+    const { id } = told.flow;
     const identity = this.identities.get(id);
     if (!identity) return;
-    const record = recordOf(identity, event.flow);
+    const record = recordOf(identity, told.flow);
+    const event = isTurned(identity) ? turnEvent(told) : told;
+    const { state, reason } = event.flow;
     try {
       await table.put(record);
     } catch (err) {

@@ -18,6 +18,10 @@ export interface FlowRecord {
   /** In both, `local` is the shell's end. */
   readonly outer: ConnectionEndpoints;
   readonly inner: ConnectionEndpoints;
+  /** The end that opened its connection to the shell; the peer when absent. */
+  readonly openedBy?: 'peer' | 'core';
+  /** What made the shell ask for the stitch; the condition that came true last is the first. */
+  readonly stitchCause?: readonly string[];
   readonly up: Readonly<DirectionCounters>;
   readonly down: Readonly<DirectionCounters>;
   /** What the flow sent to the shell since it was stitched. */

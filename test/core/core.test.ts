@@ -10,6 +10,7 @@ const CONFIG: CoreConfig = {
   switch: 'discover',
   auth: { mode: 'none' },
   offers: [{ address: '10.201.3.2', port: 8080 }],
+  calls: [{ address: '10.201.2.2', port: 1080 }],
   log: { level: 'silent' },
 };
 
@@ -27,7 +28,7 @@ t.test('offers its endpoints, and counts and logs what becomes of its flows', as
       return fake;
     },
   });
-  t.same(fake.reservation, { watch: [], offers: CONFIG.offers });
+  t.same(fake.reservation, { watch: [], offers: CONFIG.offers, calls: CONFIG.calls });
   t.equal(core.ready, true);
   const outer = {
     local: { address: '10.201.2.2', port: 8080 },

@@ -102,6 +102,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
       { address: 'fd00:201:3::2', port: 8080 },
     ],
     log: { level: 'info' },
+    calls: 'any',
   });
 });
 
@@ -138,6 +139,8 @@ t.test('the printed config reads back to the same', async (t) => {
     ['shell', after],
     ['core', CORE],
     ['core', CORE.replace('10.201.2.1:57626', 'discover')],
+    ['core', `${CORE}calls: [10.201.2.2:1080]\n`],
+    ['core', `${CORE}calls: []\n`],
   ] as const) {
     const config = parseConfig(role, 'f.yaml', text, { hostPorts });
     t.strictSame(parseConfig(role, 'printed', printConfig(role, config), { hostPorts }), config);
@@ -385,6 +388,25 @@ const cases: [Role, string, string, string][] = [
     '10.201.3.2:8080, 10.201.3.2:8080,',
     'offers[1]: found "10.201.3.2:8080", expected an endpoint that is offered once',
   ],
+  [
+    'core',
+    '[10.201.3.2:8080, "[fd00:201:3::2]:8080"]',
+    '[]',
+    'offers: found an empty list, expected a list of at least one endpoint (of none only where calls is written out)',
+  ],
+  [
+    'core',
+    '[10.201.3.2:8080, "[fd00:201:3::2]:8080"]',
+    '[]\ncalls: []',
+    'calls: found an empty list, expected any or a list of at least one endpoint, since offers is empty',
+  ],
+  [
+    'core',
+    'name: b1',
+    'name: b1\ncalls: all',
+    'calls: found "all", expected any, or a list of shells\' endpoints',
+  ],
+  ['core', 'name: b1', 'name: b1\ncalls: [a]', 'calls[0]: found "a", expected ADDRESS:PORT'],
   ['core', '"[fd00:201:3::2]:8080"', '[fd00:201:3::2]:8080', 'not valid YAML'],
   ['core', 'name: b1', 'name: b1\nname: b2', 'f.yaml:2: not valid YAML'],
 ];

@@ -27,7 +27,7 @@ function controlOn(table: FlowTable): { readonly control: Control; readonly plan
 
 async function pair(control: Control, id: string): Promise<void> {
   const { outer, inner } = flowRecord(id);
-  await control.pair({ id, outer, inner, shell: 'a1', core: 'b1' });
+  await control.pair({ id, outer, inner, shell: 'a1', core: 'b1', openedBy: 'peer' });
 }
 
 /** A table on a Redis that is then killed. */
@@ -57,7 +57,7 @@ t.test('a flow is enabled only when its record says so in Redis', async (t) => {
     t.equal(record?.state, 'relayed');
     t.ok((record?.enabledAt ?? 0) >= before, 'written before the data path is asked');
   };
-  await control.enable('1', OFFSETS);
+  await control.enable('1', OFFSETS, 'core');
   await saved(table);
   t.match(await outside.get('1'), { state: 'stitched', enabledAt: Number });
   t.strictSame(plane.enabled, ['1']);
@@ -65,7 +65,7 @@ t.test('a flow is enabled only when its record says so in Redis', async (t) => {
 
 t.test('strict, and Redis is gone: nothing new is stitched, all else goes on', async (t) => {
   const { control, plane, table, server } = await withoutRedis(t, 'strict');
-  await t.rejects(control.enable('1', OFFSETS), {
+  await t.rejects(control.enable('1', OFFSETS, 'core'), {
     code: 'SUT_TABLE_UNAVAILABLE',
     message: /down \(unreachable\)/,
   });
@@ -84,7 +84,7 @@ t.test('strict, and Redis is gone: nothing new is stitched, all else goes on', a
 
   await server.start();
   await saved(table);
-  await control.enable('1', OFFSETS);
+  await control.enable('1', OFFSETS, 'core');
   await saved(table);
   const outside = await reader(t, server.target);
   t.match(await outside.list(), [
@@ -95,7 +95,7 @@ t.test('strict, and Redis is gone: nothing new is stitched, all else goes on', a
 
 t.test('relaxed, and Redis is gone: flows are stitched, and written when it is back', async (t) => {
   const { control, plane, table, server } = await withoutRedis(t, 'relaxed');
-  await control.enable('1', OFFSETS);
+  await control.enable('1', OFFSETS, 'core');
   t.strictSame(plane.enabled, ['1']);
   await server.start();
   await saved(table);
@@ -136,8 +136,8 @@ t.test('a start: flows of the run before have ended, and those that the data pat
 t.test('a table in memory holds nothing up', async (t) => {
   const { control, plane } = controlOn(new MemoryTable());
   await pair(control, '1');
-  await control.enable('1', OFFSETS);
+  await control.enable('1', OFFSETS, 'core');
   t.strictSame(plane.enabled, ['1']);
   t.match(await control.flow('1'), { state: 'stitched', enabledAt: Number });
-  await t.rejects(control.enable('2', OFFSETS), { code: 'SUT_FLOW_UNKNOWN' });
+  await t.rejects(control.enable('2', OFFSETS, 'core'), { code: 'SUT_FLOW_UNKNOWN' });
 });

@@ -71,7 +71,10 @@ export function parseConfig<R extends Role>(
       const problem = host && portsProblem(config, host);
       return problem ? fail([problem]) : config;
     },
-    core: () => check(coreSchema, found, fail),
+    core: () => {
+      const config = check(coreSchema, found, fail);
+      return { ...config, calls: config.calls ?? 'any' };
+    },
   };
   return parsers[role]();
 }

@@ -13,6 +13,7 @@ import {
   duration,
   endpoint,
   fraction,
+  type HostPort,
   interfaceName,
   listenPoint,
   listOf,
@@ -162,17 +163,27 @@ export const shellSchema = section({
   }
 });
 
+const CALLS = "any, or a list of shells' endpoints";
+
 export const coreSchema = section({
   name,
   switch: switchPoint.default('discover'),
   auth,
-  offers: listOf('endpoints', endpoint).min(1, { error: 'a list of at least one endpoint' }),
+  offers: listOf('endpoints', endpoint),
+  calls: z
+    .union([z.literal('any', { error: CALLS }), listOf('endpoints', endpoint)], { error: CALLS })
+    .exactOptional(),
   log,
-}).superRefine(({ offers }, context) => {
+}).superRefine(({ offers, calls }, context) => {
+  const complain = (path: (string | number)[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
   const text = offers.map((offer) => `${offer.address} ${offer.port}`);
-  repeated(text, (at) =>
-    context.addIssue({ code: 'custom', path: ['offers', at], message: 'an endpoint that is offered once' }),
-  );
+  repeated(text, (at) => complain(['offers', at], 'an endpoint that is offered once'));
+  if (offers.length === 0 && calls === undefined) {
+    complain(['offers'], 'a list of at least one endpoint (of none only where calls is written out)');
+  } else if (offers.length === 0 && calls?.length === 0) {
+    complain(['calls'], 'any or a list of at least one endpoint, since offers is empty');
+  }
 });
 
 function repeated(values: readonly string[], complain: (at: number) => void): void {
@@ -182,6 +193,6 @@ function repeated(values: readonly string[], complain: (at: number) => void): vo
 /** `admin` is the path of the socket. */
 export type SwitchConfig = Omit<z.output<typeof switchSchema>, 'admin'> & { admin: string };
 export type ShellConfig = z.output<typeof shellSchema>;
-export type CoreConfig = z.output<typeof coreSchema>;
+export type CoreConfig = z.output<typeof coreSchema> & { calls: 'any' | HostPort[] };
 export type RouteConfig = ShellConfig['routes'][number];
 export type StitchPolicy = RouteConfig['stitch'];

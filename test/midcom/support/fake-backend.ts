@@ -12,6 +12,7 @@ export class FakeBackend implements MidcomBackend {
   readonly owned = new Set<string>();
   readonly flows = new Map<string, FlowSnapshot>();
   readonly offsets = new Map<string, StitchOffsets>();
+  readonly causes = new Map<string, readonly string[] | undefined>();
   readonly pairs: AgentPairRequest[] = [];
   /** The next call of this name rejects with it. */
   readonly failures = new Map<string, SutureError>();
@@ -43,9 +44,15 @@ export class FakeBackend implements MidcomBackend {
     return this.put(snapshot(request.id, 'watched'));
   }
 
-  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+  async enable(
+    id: string,
+    offsets: StitchOffsets,
+    _teardown: string,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot> {
     await this.enter('enable');
     this.offsets.set(id, offsets);
+    this.causes.set(id, cause);
     return this.put(snapshot(id, 'clamping'));
   }
 

@@ -88,15 +88,24 @@ export function standing(watch: readonly string[], offers: readonly string[] = [
   return { $case: 'reserve', value: { what: { $case: 'standing', value }, lifetimeSeconds: 0 } };
 }
 
+/** A core's; no endpoint named lets all calls be stitched. */
+export function callsRequest(to: readonly string[]): Request {
+  const value = { watch: [], offers: [], calls: { to: to.map(endpoint) } };
+  return { $case: 'reserve', value: { what: { $case: 'standing', value }, lifetimeSeconds: 0 } };
+}
+
 /** `local>remote` for each connection. */
-export function pairRequest(outer: string, inner: string, lifetimeSeconds = 0): Request {
-  const value = { outer: connection(outer), inner: connection(inner) };
+export function pairRequest(outer: string, inner: string, lifetimeSeconds = 0, openedBy?: number): Request {
+  const value = { outer: connection(outer), inner: connection(inner), ...(openedBy && { openedBy }) };
   return { $case: 'reserve', value: { what: { $case: 'pair', value }, lifetimeSeconds } };
 }
 
-export function enableRequest(flowId: string, teardown = 1): Request {
+export function enableRequest(flowId: string, teardown = 1, conditions?: string[]): Request {
   const offsets = { consumedFromPeer: 1, injectedToCore: 2, consumedFromCore: 3, injectedToPeer: 4 };
-  return { $case: 'enable', value: { flowId, offsets, teardown } };
+  return {
+    $case: 'enable',
+    value: { flowId, offsets, teardown, ...(conditions && { cause: { conditions } }) },
+  };
 }
 
 export function lifetimeRequest(flowId: string | 'everything', lifetimeSeconds: number): Request {

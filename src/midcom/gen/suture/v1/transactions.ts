@@ -87,12 +87,27 @@ export interface StandingReservation {
   watch: PortRange[];
   /** Core: endpoints that it agrees to have stitched. */
   offers: Endpoint[];
+  /** Core: connections that it opens to a shell and agrees to have stitched. Absent: none. */
+  calls?: Calls | undefined;
 }
 
-/** A shell asks for one flow: an outer connection, and the inner one that it is about to open. */
+export interface Calls {
+  /** The shell's endpoints that they go to; none named: any. */
+  to: Endpoint[];
+}
+
+/** A shell asks for one flow: a connection that it accepted, and the one that it is about to open for it. */
 export interface Pair {
-  outer: Connection | undefined;
-  inner: Connection | undefined;
+  /** The peer's, whoever opened it. */
+  outer:
+    | Connection
+    | undefined;
+  /** The core's. */
+  inner:
+    | Connection
+    | undefined;
+  /** The end that came to the shell; absent: the peer. The shell opens the other connection. */
+  openedBy?: End | undefined;
 }
 
 export interface ReserveResult {
@@ -114,6 +129,17 @@ export interface Enable {
   flowId: string;
   offsets: StitchOffsets | undefined;
   teardown: TeardownMode;
+  /** Absent: the shell does not say. */
+  cause?: StitchCause | undefined;
+}
+
+/** What made the shell ask for it, for people. */
+export interface StitchCause {
+  /**
+   * `now`, or the conditions of its policy, the one that came true last first. At most 16, each of 1 to 120
+   * printable ASCII characters.
+   */
+  conditions: string[];
 }
 
 export interface EnableResult {
@@ -562,7 +588,7 @@ export const Reserve: MessageFns<Reserve> = {
 };
 
 function createBaseStandingReservation(): StandingReservation {
-  return { watch: [], offers: [] };
+  return { watch: [], offers: [], calls: undefined };
 }
 
 export const StandingReservation: MessageFns<StandingReservation> = {
@@ -572,6 +598,9 @@ export const StandingReservation: MessageFns<StandingReservation> = {
     }
     for (const v of message.offers) {
       Endpoint.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.calls !== undefined) {
+      Calls.encode(message.calls, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -605,6 +634,60 @@ export const StandingReservation: MessageFns<StandingReservation> = {
             message.offers.push(Endpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.calls = Calls.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCalls(): Calls {
+  return { to: [] };
+}
+
+export const Calls: MessageFns<Calls> = {
+  encode(message: Calls, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.to) {
+      Endpoint.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Calls {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCalls();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.to.push(Endpoint.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -619,7 +702,7 @@ export const StandingReservation: MessageFns<StandingReservation> = {
 };
 
 function createBasePair(): Pair {
-  return { outer: undefined, inner: undefined };
+  return { outer: undefined, inner: undefined, openedBy: undefined };
 }
 
 export const Pair: MessageFns<Pair> = {
@@ -629,6 +712,9 @@ export const Pair: MessageFns<Pair> = {
     }
     if (message.inner !== undefined) {
       Connection.encode(message.inner, writer.uint32(18).fork()).join();
+    }
+    if (message.openedBy !== undefined) {
+      writer.uint32(24).int32(message.openedBy);
     }
     return writer;
   },
@@ -660,6 +746,14 @@ export const Pair: MessageFns<Pair> = {
             }
 
             message.inner = Connection.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.openedBy = reader.int32() as any;
             continue;
           }
         }
@@ -812,7 +906,7 @@ export const StitchOffsets: MessageFns<StitchOffsets> = {
 };
 
 function createBaseEnable(): Enable {
-  return { flowId: "", offsets: undefined, teardown: 0 };
+  return { flowId: "", offsets: undefined, teardown: 0, cause: undefined };
 }
 
 export const Enable: MessageFns<Enable> = {
@@ -825,6 +919,9 @@ export const Enable: MessageFns<Enable> = {
     }
     if (message.teardown !== 0) {
       writer.uint32(24).int32(message.teardown);
+    }
+    if (message.cause !== undefined) {
+      StitchCause.encode(message.cause, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -864,6 +961,60 @@ export const Enable: MessageFns<Enable> = {
             }
 
             message.teardown = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cause = StitchCause.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStitchCause(): StitchCause {
+  return { conditions: [] };
+}
+
+export const StitchCause: MessageFns<StitchCause> = {
+  encode(message: StitchCause, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.conditions) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StitchCause {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStitchCause();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.conditions.push(reader.string());
             continue;
           }
         }

@@ -1,0 +1,39 @@
+/**
+ * A flow's two connections have names by role: `outer` is the peer's and `inner` the core's, up is from peer to
+ * core. The data path names them by order: its outer is the one that came to the shell, its inner the one that
+ * the shell opened for it. For a flow that the core opened the two are the other way round, and here, and only
+ * here, is where one becomes the other. Turning twice changes nothing.
+ */
+import type { FlowEvent, FlowSnapshot, PairRequest } from '../dataplane/port.js';
+import type { StitchOffsets } from '../flow/endpoints.js';
+import type { FlowReason } from '../flow/state.js';
+
+const TURNED_REASONS: Readonly<Partial<Record<FlowReason, FlowReason>>> = {
+  'reset-by-peer': 'reset-by-core',
+  'reset-by-core': 'reset-by-peer',
+};
+
+export function turnPair({ id, outer, inner }: PairRequest): PairRequest {
+  return { id, outer: inner, inner: outer };
+}
+
+export function turnOffsets(offsets: StitchOffsets): StitchOffsets {
+  const { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer } = offsets;
+  return {
+    consumedFromPeer: consumedFromCore,
+    injectedToCore: injectedToPeer,
+    consumedFromCore: consumedFromPeer,
+    injectedToPeer: injectedToCore,
+  };
+}
+
+export function turnSnapshot(flow: FlowSnapshot): FlowSnapshot {
+  const { reason, up, down } = flow;
+  return { ...flow, ...(reason && { reason: TURNED_REASONS[reason] ?? reason }), up: down, down: up };
+}
+
+export function turnEvent(event: FlowEvent): FlowEvent {
+  const flow = turnSnapshot(event.flow);
+  if (event.from === undefined) return { ...event, flow };
+  return { ...event, flow, from: event.from === 'peer' ? 'core' : 'peer' };
+}
