@@ -112,7 +112,7 @@ export class Lab {
     const { dataplane } = this.context;
     const gateway = await this.stage.startSwitch({ name: this.prefix, dataplane, ...switchConfig });
     const [core, shell] = await Promise.all([
-      this.stage.startCore([...new Set(routes.map((one) => one.core))]),
+      this.stage.startCore([...new Set(routes.flatMap((one) => one.core ?? []))]),
       this.stage.startShell(routes, shellConfig),
     ]);
     return { switch: gateway, core, shell };

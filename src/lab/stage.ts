@@ -17,6 +17,7 @@ import { Program, type ProgramOptions } from './program.js';
 /** The package's folder, two levels above both src/lab and dist/lab. */
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const CLI = join(PACKAGE_ROOT, 'dist/cli/main.js');
+export const WORKLOAD_CLASSES = join(PACKAGE_ROOT, 'workload/build');
 
 /** The workload's two services; see workload/src. */
 export const HTTP_PORT = 8080;
@@ -33,7 +34,11 @@ export type ConfigObject = Readonly<Record<string, unknown>>;
 /** A route as the shell's config file has it. */
 export interface RouteConfig {
   readonly listen: string;
-  readonly core: string;
+  readonly core?: string;
+  readonly peer?: string;
+  readonly socks5?: true | { readonly users: readonly { user: string; password: string }[] };
+  readonly allow?: readonly string[];
+  readonly from?: readonly string[];
   readonly stitch?: StitchConfig;
 }
 
@@ -52,7 +57,7 @@ export function route(
   corePort: number,
   stitch: StitchConfig = 'now',
   family: Family = 4,
-): RouteConfig {
+): RouteConfig & { readonly core: string } {
   return { listen: endpointOf('a', port, family), core: endpointOf('b', corePort, family), stitch };
 }
 
@@ -143,14 +148,14 @@ export class Stage {
     return this.#role('core', 'b', full, () => this.agentReady('b1'));
   }
 
-  async startWorkload(): Promise<Program> {
-    const classes = join(PACKAGE_ROOT, 'workload/build');
+  /** On the core's host; on the peer's it is the far server of connections that the core opens. */
+  async startWorkload(host: 'b' | 'e' = 'b'): Promise<Program> {
     const listeners = ([4, 6] as const).flatMap((family) => [
-      ...['--http', endpointOf('b', HTTP_PORT, family)],
-      ...['--raw', endpointOf('b', RAW_PORT, family)],
+      ...['--http', endpointOf(host, HTTP_PORT, family)],
+      ...['--raw', endpointOf(host, RAW_PORT, family)],
     ]);
-    const argv = ['java', '-Xmx256m', '-cp', classes, 'suture.workload.Main', ...listeners];
-    const program = this.start('workload', 'b', argv);
+    const argv = ['java', '-Xmx256m', '-cp', WORKLOAD_CLASSES, 'suture.workload.Main', ...listeners];
+    const program = this.start('workload', host, argv);
     await program.line(/^ready$/, START_MS);
     return program;
   }
@@ -160,7 +165,9 @@ export class Stage {
     await this.until(
       async () => {
         const agents = await this.admin.agents().catch(() => []);
-        return agents.some((agent) => agent.name === name && agent.connected && agent.reserved.length > 0);
+        return agents.some(
+          (agent) => agent.name === name && agent.connected && (agent.reserved.length > 0 || agent.calls),
+        );
       },
       START_MS,
       () => `agent ${name} has no session with its reservations made`,

@@ -1,25 +1,25 @@
 /**
- * The life of one connection that a peer opened: pair it with the switch, reach the core, relay, have it
- * stitched when its route's policy says so, and let go of the sockets once the switch carries it.
+ * The life of one connection that came to the shell: find out where it wants to go, open the second connection,
+ * relay, have the two stitched when the route's policy says so, and let go of the sockets once the switch
+ * carries them.
  *
- * What always holds: the switch has answered the pair request before the inner connection's SYN goes out,
- * so it sees that handshake from its beginning (and a refusal of the switch costs the connection nothing: it
- * is relayed). A connection that can't reach its core is reset.
+ * What always holds: a connection that can't be served is reset, or told so where its protocol has words for it.
  */
 import type { Socket } from 'node:net';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
-import { asSutureError, type ErrorCode } from '../platform/errors.js';
+import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
+import { type Arrival, type Dismissal, plainArrival } from './arrival.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
+import { type Opened, openSecond } from './opening.js';
 import { type Decision, decide, needsPackets } from './policy.js';
 import { Relay } from './relay.js';
 import type { Route } from './routes.js';
-import { codeOf, isPortBusy, openConnection, resetSocket } from './sockets.js';
+import { closeWithWords, codeOf, resetSocket } from './sockets.js';
+import { socksArrival } from './socks/arrival.js';
 import type { Candidate } from './stitcher.js';
 
-/** Reserved ports that are tried for one connection before it is opened without one. */
-const PORT_ATTEMPTS = 8;
 const ENABLE_ATTEMPTS = 5;
 const ENABLE_RETRY_MS = 1_000;
 /** The switch says within a packet or two that it has seen both handshakes; then it is asked all the same. */
@@ -33,35 +33,30 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'SUT_TABLE_UNAVAILABLE',
 ]);
 
-/** This version relays from the first byte on, so no byte is consumed or injected. */
-const OFFSETS: StitchOffsets = {
+const NO_OFFSETS: StitchOffsets = {
   consumedFromPeer: 0,
   injectedToCore: 0,
   consumedFromCore: 0,
   injectedToPeer: 0,
 };
 
-interface Inner {
-  readonly socket: Socket;
-  readonly flow: HeldFlow | undefined;
-}
-
 export class Connection implements Candidate {
-  readonly #outer: Socket;
+  readonly #accepted: Socket;
   readonly #route: Route;
   readonly #context: ShellContext;
   readonly #acceptedAt: number;
   readonly #abort = new AbortController();
   #relay: Relay | undefined;
   #flow: HeldFlow | undefined;
+  #offsets = NO_OFFSETS;
   #attempts = 0;
   #notBefore = 0;
   #relayedSince = 0;
   /** The relay was given up, to the switch or with a broken flow. */
   #letGo = false;
 
-  constructor(outer: Socket, route: Route, context: ShellContext) {
-    this.#outer = outer;
+  constructor(accepted: Socket, route: Route, context: ShellContext) {
+    this.#accepted = accepted;
     this.#route = route;
     this.#context = context;
     this.#acceptedAt = context.clock.monotonic();
@@ -76,13 +71,18 @@ export class Connection implements Candidate {
     const { counters } = this.#context;
     counters.accepted += 1;
     counters.open += 1;
-    // Until the relay listens, an error of the peer's socket shows as `destroyed`.
-    this.#outer.on('error', () => {});
+    // Until the relay listens, an error of the accepted socket shows as `destroyed`.
+    this.#accepted.on('error', () => {});
     try {
-      const inner = await this.#open();
-      if (inner) await this.#relayWith(inner);
+      const arrival = await this.#arrive();
+      if (arrival.kind === 'dismissal') {
+        await this.#dismiss(arrival.words);
+      } else {
+        const opened = await this.#reach(arrival);
+        if (opened) await this.#relayWith(opened, arrival);
+      }
     } finally {
-      resetSocket(this.#outer);
+      resetSocket(this.#accepted);
       counters.open -= 1;
     }
   }
@@ -91,82 +91,75 @@ export class Connection implements Candidate {
   abort(): void {
     this.#abort.abort(new Error('the shell is stopping'));
     if (this.#relay) this.#relay.reset();
-    else resetSocket(this.#outer);
+    else resetSocket(this.#accepted);
   }
 
-  /** Reaches the core, from a reserved port when there is a chance of a stitch; undefined when it failed. */
-  async #open(): Promise<Inner | undefined> {
-    const outer = endpointsOf(this.#outer);
+  /** Finds out where it wants to go. */
+  async #arrive(): Promise<Arrival | Dismissal> {
+    const route = this.#route;
+    if (route.kind === 'fixed') return plainArrival(route.target);
+    const { clock, greetingTimeoutMs } = this.#context;
+    const over = new AbortController();
+    const late = new AbortController();
+    clock.sleep(greetingTimeoutMs, over.signal).then(
+      () => late.abort(),
+      () => {},
+    );
     try {
-      if (outer && this.#wantsFlow()) {
-        for (let attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
-          const tried = await this.#openPaired(outer);
-          if (tried === 'unpaired') break;
-          if (tried !== 'busy') return tried;
-        }
+      const deadline = AbortSignal.any([late.signal, this.#abort.signal]);
+      return await socksArrival(this.#accepted, route, this.#context, deadline);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #dismiss(words: Buffer): Promise<void> {
+    if (words.length === 0) return;
+    await closeWithWords(this.#accepted, words, this.#context.clock, this.#abort.signal);
+  }
+
+  /** Connects to the first target that can be reached; undefined when there is none. */
+  async #reach({ targets, refuse }: Arrival): Promise<Opened | undefined> {
+    const { clock, connectTimeoutMs, counters, limited } = this.#context;
+    const { openedBy } = this.#route;
+    const first = endpointsOf(this.#accepted);
+    const until = clock.monotonic() + connectTimeoutMs;
+    let failure: unknown = new SutureError('SUT_TIMEOUT', 'there was no time to connect');
+    for (const [i, target] of targets.entries()) {
+      // What is left, shared among those that are left.
+      const timeoutMs = (until - clock.monotonic()) / (targets.length - i);
+      if (timeoutMs <= 0) break;
+      try {
+        return await openSecond(
+          { target, first, openedBy, timeoutMs, signal: this.#abort.signal },
+          this.#context,
+        );
+      } catch (error) {
+        if (this.#abort.signal.aborted) return undefined;
+        failure = error;
+        const what = openedBy === 'peer' ? 'core' : 'peer';
+        counters[`${what}Failed`] += 1;
+        const fields = { [what]: formatEndpoint(target.to), code: codeOf(error) };
+        limited.warn(what, fields, `${what} not reached`);
       }
-      return { socket: await this.#connect(undefined), flow: undefined };
-    } catch (error) {
-      if (this.#abort.signal.aborted) return undefined;
-      const fields = { core: formatEndpoint(this.#route.core), code: codeOf(error) };
-      this.#context.counters.coreFailed += 1;
-      this.#context.limited.warn('core', fields, 'core not reached; the peer is reset');
-      return undefined;
     }
+    await this.#dismiss(refuse(failure));
+    return undefined;
   }
 
-  #wantsFlow(): boolean {
-    if (this.#route.stitch === 'never' || !this.#route.pool) return false;
-    if (this.#context.client.ready) return true;
-    this.#context.counters.switchAbsent += 1;
-    return false;
-  }
-
-  async #openPaired(outer: ConnectionEndpoints): Promise<Inner | 'busy' | 'unpaired'> {
-    const { book, counters, limited } = this.#context;
-    const { core, sourceAddress, pool } = this.#route;
-    const lease = pool?.take();
-    if (!lease) {
-      counters.portsExhausted += 1;
-      limited.warn('ports', { address: sourceAddress }, 'no reserved port is free; relayed without a stitch');
-      return 'unpaired';
-    }
-    const local = { address: sourceAddress, port: lease.port };
-    let flow: HeldFlow;
-    try {
-      flow = await book.pair(outer, { local, remote: core }, lease);
-    } catch (error) {
-      const { code, message } = asSutureError(error);
-      if (code === 'SUT_FLOW_EXISTS' || code === 'SUT_CONFLICT') {
-        counters.portsBusy += 1;
-        return 'busy';
-      }
-      counters.notPaired += 1;
-      limited.warn(`pair ${code}`, { code, cause: message }, 'not paired; relayed without a stitch');
-      return 'unpaired';
-    }
-    try {
-      return { socket: await this.#connect(lease.port), flow };
-    } catch (error) {
-      const busy = isPortBusy(error);
-      book.socketsClosed(flow, { timeWait: busy });
-      if (!busy) throw error;
-      counters.portsBusy += 1;
-      return 'busy';
-    }
-  }
-
-  #connect(localPort: number | undefined): Promise<Socket> {
-    const { core, sourceAddress } = this.#route;
-    const { connectTimeoutMs: timeoutMs, clock } = this.#context;
-    const { signal } = this.#abort;
-    return openConnection({ to: core, localAddress: sourceAddress, localPort, timeoutMs, signal }, clock);
-  }
-
-  async #relayWith({ socket, flow }: Inner): Promise<void> {
+  async #relayWith({ socket, flow }: Opened, arrival: Arrival): Promise<void> {
     const { counters, stitcher, book, log, bufferBytes } = this.#context;
     counters.relayed += 1;
-    const relay = new Relay(this.#outer, socket, bufferBytes);
+    const accepted = this.#accepted;
+    const words = arrival.accept(localEnd(socket));
+    if (words.length > 0) accepted.write(words);
+    const byPeer = this.#route.openedBy === 'peer';
+    const [outer, inner] = byPeer ? [accepted, socket] : [socket, accepted];
+    const { consumed, early } = arrival;
+    this.#offsets = byPeer
+      ? { ...NO_OFFSETS, consumedFromPeer: consumed, injectedToPeer: arrival.written + words.length }
+      : { ...NO_OFFSETS, consumedFromCore: consumed, injectedToCore: arrival.written + words.length };
+    const relay = new Relay(outer, inner, { bufferBytes, opened: byPeer ? 'inner' : 'outer', early });
     this.#relay = relay;
     this.#relayedSince = this.#context.clock.monotonic();
     relay.start();
@@ -203,7 +196,7 @@ export class Connection implements Candidate {
     if (!flow) return;
     this.#attempts += 1;
     counters.stitchAsked += 1;
-    book.enable(flow, OFFSETS, this.#route.teardown).catch((error: unknown) => {
+    book.enable(flow, this.#offsets, this.#route.teardown).catch((error: unknown) => {
       const { code, message } = asSutureError(error);
       limited.warn(`enable ${code}`, { flow: flow.id, code, cause: message }, 'not stitched');
       if (!PASSING.has(code) || this.#attempts >= ENABLE_ATTEMPTS || flow.socketsClosed) return;
@@ -251,11 +244,15 @@ export class Connection implements Candidate {
   }
 }
 
-/** Both ends of an accepted socket; undefined when the peer has gone, or for addresses with a zone. */
+/** Both ends of an accepted socket; undefined when the other end has gone, or for addresses with a zone. */
 function endpointsOf(socket: Socket): ConnectionEndpoints | undefined {
-  const local = endpoint(socket.localAddress, socket.localPort);
+  const local = localEnd(socket);
   const remote = endpoint(socket.remoteAddress, socket.remotePort);
   return local && remote ? { local, remote } : undefined;
+}
+
+function localEnd({ localAddress, localPort }: Socket): Endpoint | undefined {
+  return endpoint(localAddress, localPort);
 }
 
 function endpoint(text: string | undefined, port: number | undefined): Endpoint | undefined {

@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/log.js';
 import type { FlowBook } from './flows.js';
 import type { LimitedLog } from './limited-log.js';
+import type { Resolve } from './resolve.js';
 import type { ShellCounters } from './stats.js';
 import type { Stitcher } from './stitcher.js';
 
@@ -15,7 +16,11 @@ export interface ShellContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limited: LimitedLog;
+  readonly resolve: Resolve;
   readonly connectTimeoutMs: number;
+  /** How long an accepted connection may take to say where it goes, and how much it may say. */
+  readonly greetingTimeoutMs: number;
+  readonly greetingBytes: number;
   /** Bytes that one direction of a relay may hold in user space. */
   readonly bufferBytes: number;
 }

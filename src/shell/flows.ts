@@ -8,14 +8,15 @@
 import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { FlowReason, FlowState } from '../flow/state.js';
-import type { SwitchClient, TeardownMode } from '../midcom/port.js';
+import type { FlowEnd, SwitchClient, TeardownMode } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
+import { inTime } from '../platform/in-time.js';
 import type { Logger } from '../platform/log.js';
 import type { PortLease } from './ports.js';
 import type { ShellCounters } from './stats.js';
 
-/** A pair request holds back the connection to the core, so it must not take long. */
+/** A pair request holds back the second connection, so it must not take long. */
 export const PAIR_TIMEOUT_MS = 1_000;
 
 const RETRY_MS = 1_000;
@@ -66,6 +67,13 @@ export class HeldFlow {
   }
 }
 
+/** The connection that the shell accepted, and the one that it is about to open. */
+export interface Couple {
+  readonly first: ConnectionEndpoints;
+  readonly second: ConnectionEndpoints;
+  readonly openedBy: FlowEnd;
+}
+
 export interface FlowBookOptions {
   readonly client: SwitchClient;
   readonly log: Logger;
@@ -109,9 +117,10 @@ export class FlowBook {
   }
 
   /** Takes the lease over. When it rejects, no flow is left behind and the lease is dealt with. */
-  async pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints, lease: PortLease): Promise<HeldFlow> {
-    const answer = this.#client.pair(outer, inner);
-    const snapshot = await this.#inTime(answer).catch((error: unknown) => {
+  async pair({ first, second, openedBy }: Couple, lease: PortLease): Promise<HeldFlow> {
+    const [outer, inner] = openedBy === 'peer' ? [first, second] : [second, first];
+    const answer = this.#client.pair(outer, inner, openedBy);
+    const snapshot = await inTime(this.#clock, PAIR_TIMEOUT_MS, answer).catch((error: unknown) => {
       // Where it is not certain that the switch has no flow on this port, the port rests.
       if (UNCERTAIN.has(asSutureError(error).code)) lease.rest();
       else lease.free();
@@ -130,7 +139,7 @@ export class FlowBook {
     this.#update(await this.#client.enable(flow.id, offsets, teardown));
   }
 
-  /** Both sockets are closed, or the inner one was never opened. */
+  /** Both sockets are closed, or the second one was never opened. */
   socketsClosed(flow: HeldFlow, { timeWait }: { readonly timeWait: boolean }): void {
     flow.socketsClosed = true;
     flow.restPort ||= timeWait;
@@ -241,20 +250,6 @@ export class FlowBook {
     flow.restPort ||= flow.wasCut;
     flow.onChange(flow);
     this.#settle(flow);
-  }
-
-  /** The answer, or undefined when there is none in time. */
-  async #inTime(answer: Promise<FlowSnapshot>): Promise<FlowSnapshot | undefined> {
-    const timer = new AbortController();
-    const timeout = this.#clock.sleep(PAIR_TIMEOUT_MS, timer.signal).then(
-      () => undefined,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([answer, timeout]);
-    } finally {
-      timer.abort();
-    }
   }
 
   /** A pair that was answered too late for its connection. The port stays held until it is known. */

@@ -18,7 +18,8 @@ import type { ShellContext } from './context.js';
 import { FlowBook } from './flows.js';
 import { LimitedLog } from './limited-log.js';
 import { LoadMeter } from './load.js';
-import { planRoutes, type Route, type RoutePlan, sameFamily } from './routes.js';
+import { type Resolve, systemResolve } from './resolve.js';
+import { mayCome, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
 import { codeOf } from './sockets.js';
 import { ShellCounters, type ShellStats } from './stats.js';
 import { Stitcher } from './stitcher.js';
@@ -33,6 +34,8 @@ export interface ShellOptions {
   readonly clock: Clock;
   /** Where the switch's client comes from; tests give their own. */
   readonly createClient?: (reservation: Reservation) => SwitchClient;
+  /** Looks up names that clients ask for; tests give their own. */
+  readonly resolve?: Resolve;
 }
 
 export interface RunningShell extends Running {
@@ -75,7 +78,8 @@ class Shell implements RunningShell {
   readonly #abort = new AbortController();
   #stopping: Promise<void> | undefined;
 
-  constructor({ config, log, clock }: ShellOptions, plan: RoutePlan, client: SwitchClient) {
+  constructor(options: ShellOptions, plan: RoutePlan, client: SwitchClient) {
+    const { config, log, clock, resolve = systemResolve } = options;
     this.#config = config;
     this.#log = log;
     this.#clock = clock;
@@ -99,7 +103,10 @@ class Shell implements RunningShell {
       clock,
       log,
       limited: new LimitedLog(log, clock),
+      resolve,
       connectTimeoutMs: config.timers.connect,
+      greetingTimeoutMs: config.timers.greeting,
+      greetingBytes: config.limits.greeting,
       bufferBytes: config.limits.buffer,
     };
     client.onSession((change) => log.info({ change }, 'session with the switch'));
@@ -120,7 +127,7 @@ class Shell implements RunningShell {
     await this.#client.start();
     for (const route of this.#plan.routes) {
       this.#servers.push(await this.#listen(route));
-      this.#log.info({ listen: formatEndpoint(route.listen), core: formatEndpoint(route.core) }, 'listening');
+      this.#log.info({ listen: formatEndpoint(route.listen), to: targetText(route) }, 'listening');
     }
   }
 
@@ -188,11 +195,22 @@ class Shell implements RunningShell {
     });
   }
 
+  #admits(socket: Socket, route: Route): boolean {
+    const { limited } = this.#context;
+    const limit = this.#config.limits.connections;
+    if (this.#connections.size >= limit) {
+      limited.warn('limit', { limit }, 'over the limit of connections; the client is reset');
+      return false;
+    }
+    if (mayCome(route, socket.remoteAddress)) return true;
+    const fields = { listen: formatEndpoint(route.listen), client: socket.remoteAddress };
+    limited.warn('from', fields, 'a client that the route is not for is reset');
+    return false;
+  }
+
   #accept(socket: Socket, route: Route): void {
-    if (this.#connections.size >= this.#config.limits.connections) {
+    if (!this.#admits(socket, route)) {
       this.#counters.rejected += 1;
-      const limit = this.#config.limits.connections;
-      this.#context.limited.warn('limit', { limit }, 'over the limit of connections; the peer is reset');
       socket.on('error', () => {});
       socket.resetAndDestroy();
       return;
@@ -207,12 +225,10 @@ class Shell implements RunningShell {
 }
 
 function logRoute(route: Route, log: Logger): void {
-  if (route.stitch === 'never' || route.pool) return;
-  const fields = { listen: formatEndpoint(route.listen), core: formatEndpoint(route.core) };
-  const why = sameFamily(route.listen, route.core)
-    ? 'no route to its core'
-    : 'its two sides are IPv4 and IPv6';
-  log.warn(fields, `this route is relayed and never stitched: ${why}`);
+  const obstacle = obstacleOf(route);
+  if (obstacle === undefined) return;
+  const fields = { listen: formatEndpoint(route.listen), to: targetText(route) };
+  log.warn(fields, `this route is relayed and never stitched: ${obstacle}`);
 }
 
 const LISTEN_CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {

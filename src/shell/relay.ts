@@ -9,6 +9,7 @@
  * paused or has ended, and `node:net` gives no other way.
  */
 import type { Socket } from 'node:net';
+import { NO_BYTES } from './arrival.js';
 import { codeOf, resetSocket, wasReset } from './sockets.js';
 
 /** One direction. */
@@ -29,9 +30,12 @@ class Pump {
     return this.source.readableLength + this.sink.writableLength;
   }
 
-  start(): void {
+  /** `early`: what was read from the source before. Its end may have been read as well. */
+  start(early: Buffer): void {
+    if (early.length > 0) this.#copy(early);
     this.source.on('data', (chunk: Buffer) => this.#copy(chunk));
     this.source.on('end', () => this.#end());
+    if (this.source.readableEnded) this.#end();
   }
 
   #copy(chunk: Buffer): void {
@@ -71,8 +75,17 @@ export interface RelayEnd {
   /** What ended it other than an end from both sides: a system error code, or 'reset' by this shell. */
   readonly cause?: string;
   readonly from?: 'peer' | 'core' | 'shell';
-  /** The shell's FIN to the core came first, so that its port is in TIME-WAIT now. */
+  /** The shell's FIN came first on the connection that it opened, so that its port is in TIME-WAIT now. */
   readonly timeWait: boolean;
+}
+
+export interface RelayOptions {
+  /** Bytes that one direction may hold in user space before its source is paused. */
+  readonly bufferBytes: number;
+  /** Which of the two the shell opened. */
+  readonly opened: 'outer' | 'inner';
+  /** Bytes that were read from the other one before. */
+  readonly early: Buffer;
 }
 
 export class Relay {
@@ -80,16 +93,18 @@ export class Relay {
   readonly #down: Pump;
   #cause: string | undefined;
   #from: 'peer' | 'core' | 'shell' | undefined;
-  #endedCoreFirst = false;
+  #endedOpenedFirst = false;
+  readonly #options: RelayOptions;
   /** Resolves when both sockets are closed. */
   readonly closed: Promise<RelayEnd>;
 
   constructor(
     readonly outer: Socket,
     readonly inner: Socket,
-    /** Bytes that one direction may hold in user space before its source is paused. */
-    bufferBytes: number,
+    options: RelayOptions,
   ) {
+    this.#options = options;
+    const { bufferBytes } = options;
     const onReset = (socket: Socket, code: string): void => this.#abort(socket, code);
     this.#up = new Pump(outer, inner, bufferBytes, onReset);
     this.#down = new Pump(inner, outer, bufferBytes, onReset);
@@ -110,8 +125,10 @@ export class Relay {
   }
 
   start(): void {
-    this.inner.on('end', () => {
-      this.#endedCoreFirst = this.inner.writableEnded;
+    const { opened, early } = this.#options;
+    const openedSocket = this[opened];
+    openedSocket.on('end', () => {
+      this.#endedOpenedFirst = openedSocket.writableEnded;
     });
     for (const socket of [this.outer, this.inner]) {
       socket.on('error', (error) => this.#abort(socket, codeOf(error)));
@@ -123,8 +140,8 @@ export class Relay {
       this.#abort(dead, 'ECONNRESET');
       return;
     }
-    this.#up.start();
-    this.#down.start();
+    this.#up.start(opened === 'inner' ? early : NO_BYTES);
+    this.#down.start(opened === 'outer' ? early : NO_BYTES);
     this.outer.resume();
     this.inner.resume();
   }
@@ -155,7 +172,7 @@ export class Relay {
       down: this.bytesDown,
       ...(this.#cause === undefined ? {} : { cause: this.#cause }),
       ...(this.#from === undefined ? {} : { from: this.#from }),
-      timeWait: this.#endedCoreFirst && this.#cause === undefined,
+      timeWait: this.#endedOpenedFirst && this.#cause === undefined,
     };
   }
 }

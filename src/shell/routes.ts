@@ -1,27 +1,54 @@
 /**
- * The routes of a shell, made ready: which source address each one uses towards its core, the reserved
- * ports of that address, and what the switch has to watch.
+ * The routes of a shell, made ready: where each one leads, from which source address it connects there, the
+ * reserved ports of that address, and what the switch has to watch.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { OwnedPorts } from '../flow/endpoints.js';
-import type { TeardownMode } from '../midcom/port.js';
+import { inPrefix, type Prefix } from '../midcom/discovery/prefix.js';
+import type { FlowEnd, TeardownMode } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import type { RouteConfig, ShellConfig, StitchPolicy } from '../platform/config/index.js';
-import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
+import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
+import { Destinations, prefixOf } from './destinations.js';
 import { PortPool } from './ports.js';
+import type { SocksUser } from './socks/handshake.js';
 
-export interface Route {
-  readonly listen: Endpoint;
-  readonly core: Endpoint;
-  readonly stitch: StitchPolicy;
-  readonly teardown: TeardownMode;
-  /** Where the inner connections come from. */
+/** Where the second connection of a flow goes, and where it comes from. */
+export interface Target {
+  readonly to: Endpoint;
   readonly sourceAddress: string;
-  /** Shared by the routes with this source address; undefined when this route can't be stitched. */
+  /** Undefined when it can't be stitched. */
   readonly pool: PortPool | undefined;
 }
+
+interface RouteBase {
+  readonly listen: Endpoint;
+  /** The end that comes to the listener; the shell connects to the other one. */
+  readonly openedBy: FlowEnd;
+  readonly stitch: StitchPolicy;
+  readonly teardown: TeardownMode;
+  /** Who may come; everybody when undefined. */
+  readonly from: readonly Prefix[] | undefined;
+}
+
+/** Leads to one endpoint: a core's, or a peer's that the core calls. */
+export interface FixedRoute extends RouteBase {
+  readonly kind: 'fixed';
+  readonly target: Target;
+}
+
+/** Leads to where the client says. */
+export interface SocksRoute extends RouteBase {
+  readonly kind: 'socks5';
+  readonly users: readonly SocksUser[];
+  readonly allowed: Destinations;
+  /** `accepted`: the address that the client came to. */
+  readonly targetFor: (to: Endpoint, accepted: string | undefined) => Promise<Target>;
+}
+
+export type Route = FixedRoute | SocksRoute;
 
 export interface RoutePlan {
   readonly routes: readonly Route[];
@@ -30,40 +57,109 @@ export interface RoutePlan {
 }
 
 export async function planRoutes(config: ShellConfig, clock: Clock): Promise<RoutePlan> {
-  const pools = new Map<string, PortPool>();
-  const watch = new Map<string, OwnedPorts>();
-  const add = (address: string, from: number, to: number): void => {
-    watch.set(`${address} ${from} ${to}`, { address, from, to });
-  };
+  const planner = new Planner(config, clock);
   const routes: Route[] = [];
-  for (const { listen, core, stitch, teardown } of config.routes) {
-    const sourceAddress = await sourceFor(listen, core);
-    let pool: PortPool | undefined;
-    if (stitch !== 'never' && sameFamily(listen, core) && !isWildcard(sourceAddress)) {
-      pool = pools.get(sourceAddress) ?? new PortPool(config.ports, clock);
-      pools.set(sourceAddress, pool);
-      for (const address of listenAddresses(listen.address)) add(address, listen.port, listen.port);
-      add(sourceAddress, config.ports.from, config.ports.to);
-    }
-    routes.push({ listen, core, stitch, teardown, sourceAddress, pool });
-  }
-  return { routes, pools, watch: [...watch.values()] };
+  for (const one of config.routes) routes.push(await planner.route(one));
+  return { routes, pools: planner.pools, watch: [...planner.watch.values()] };
 }
 
-export function sameFamily(listen: Endpoint, core: Endpoint): boolean {
-  return isIPv6(listen.address) === isIPv6(core.address);
+class Planner {
+  readonly pools = new Map<string, PortPool>();
+  readonly watch = new Map<string, OwnedPorts>();
+
+  constructor(
+    readonly config: ShellConfig,
+    readonly clock: Clock,
+  ) {}
+
+  async route({
+    listen,
+    core,
+    peer,
+    socks5,
+    allow = [],
+    from,
+    stitch,
+    teardown,
+  }: RouteConfig): Promise<Route> {
+    const base = {
+      listen,
+      openedBy: core ? ('peer' as const) : ('core' as const),
+      stitch,
+      teardown,
+      from: from?.flatMap((text) => prefixOf(text) ?? []),
+    };
+    const to = core ?? peer;
+    if (to) {
+      const sourceAddress = await sourceFor(listen.address, to);
+      const usable = stitch !== 'never' && sameFamily(listen, to) && !isWildcard(sourceAddress);
+      if (usable) this.#reserve(listen, [sourceAddress]);
+      const pool = usable ? this.pools.get(sourceAddress) : undefined;
+      return { ...base, kind: 'fixed', target: { to, sourceAddress, pool } };
+    }
+    // Where it leads is not known yet; clients come to one of these addresses, and it goes out from the same.
+    if (stitch !== 'never') this.#reserve(listen, listenAddresses(listen.address));
+    return {
+      ...base,
+      kind: 'socks5',
+      users: typeof socks5 === 'object' ? socks5.users : [],
+      allowed: new Destinations(allow),
+      targetFor: async (to, accepted = listen.address) => {
+        const sourceAddress = await sourceFor(accepted, to);
+        const usable = stitch !== 'never' && isIPv6(accepted) === isIPv6(to.address);
+        return { to, sourceAddress, pool: usable ? this.pools.get(sourceAddress) : undefined };
+      },
+    };
+  }
+
+  /** Has the listener watched, and the reserved ports of the addresses that are connected from. */
+  #reserve(listen: Endpoint, sourceAddresses: readonly string[]): void {
+    const { ports } = this.config;
+    for (const address of listenAddresses(listen.address)) this.#add(address, listen.port, listen.port);
+    for (const address of sourceAddresses) {
+      if (!this.pools.has(address)) this.pools.set(address, new PortPool(ports, this.clock));
+      this.#add(address, ports.from, ports.to);
+    }
+  }
+
+  #add(address: string, from: number, to: number): void {
+    this.watch.set(`${address} ${from} ${to}`, { address, from, to });
+  }
+}
+
+/** For logs. */
+export function targetText(route: Route): string {
+  return route.kind === 'fixed' ? formatEndpoint(route.target.to) : route.kind;
+}
+
+export function mayCome({ from }: Route, address: string | undefined): boolean {
+  if (!from) return true;
+  const canonical = address === undefined ? undefined : canonicalAddress(address.split('%')[0] ?? '');
+  return canonical !== undefined && from.some((prefix) => inPrefix(canonical, prefix));
+}
+
+/** Why a route can't be stitched though it is meant to be; undefined when it can. */
+export function obstacleOf(route: Route): string | undefined {
+  if (route.stitch === 'never' || route.kind !== 'fixed' || route.target.pool) return undefined;
+  return sameFamily(route.listen, route.target.to)
+    ? 'no route to where it leads'
+    : 'its two sides are IPv4 and IPv6';
+}
+
+function sameFamily(listen: Endpoint, to: Endpoint): boolean {
+  return isIPv6(listen.address) === isIPv6(to.address);
 }
 
 /**
- * The address that peers use, where it can reach the core: it is the one that the switch's configuration
- * gives to this shell. Otherwise what the kernel would take.
+ * The address that was listened on, where it can reach the target: it is the one that the switch's
+ * configuration gives to this shell. Otherwise what the kernel would take.
  */
-async function sourceFor(listen: RouteConfig['listen'], core: RouteConfig['core']): Promise<string> {
+async function sourceFor(listened: string, to: Endpoint): Promise<string> {
   const usable =
-    sameFamily(listen, core) &&
-    !isWildcard(listen.address) &&
-    isLoopback(listen.address) === isLoopback(core.address);
-  return usable ? listen.address : kernelChoice(core);
+    isIPv6(listened) === isIPv6(to.address) &&
+    !isWildcard(listened) &&
+    isLoopback(listened) === isLoopback(to.address);
+  return usable ? listened : kernelChoice(to);
 }
 
 /** Connecting a UDP socket sends nothing, and shows the source address of the route. */

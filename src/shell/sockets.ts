@@ -44,6 +44,27 @@ function descriptorOf(socket: Socket): number | undefined {
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
+/** Time for the other end to take the last words and to close. */
+const LAST_WORDS_MS = 2_000;
+
+/**
+ * Closes in order after some last words. What the other end still sends is read and thrown away: a close with
+ * unread bytes is a reset, which may destroy the words before they are read (RFC 9293 section 3.6).
+ */
+export async function closeWithWords(
+  socket: Socket,
+  words: Buffer,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  if (socket.destroyed) return;
+  const over = new AbortController();
+  socket.once('close', () => over.abort());
+  socket.resume();
+  socket.end(words);
+  await clock.sleep(LAST_WORDS_MS, AbortSignal.any([over.signal, signal])).catch(() => {});
+}
+
 export interface ConnectRequest {
   readonly to: Endpoint;
   readonly localAddress: string;
@@ -90,7 +111,7 @@ export async function openConnection(request: ConnectRequest, clock: Clock): Pro
 function timeoutError(to: Endpoint, timeoutMs: number): SutureError {
   return new SutureError(
     'SUT_TIMEOUT',
-    `core ${to.address} port ${to.port} did not answer within ${timeoutMs} ms; check that it is up and routed`,
+    `${to.address} port ${to.port} did not answer within ${timeoutMs} ms; check that it is up and routed`,
   );
 }
 

@@ -1,12 +1,18 @@
 /** The shell's counters. Plain numbers that only grow, but for the gauges at the end. */
 export class ShellCounters {
   accepted = 0;
-  /** Over the limit of connections, or without a known peer: reset at once. */
+  /** Over the limit of connections, or from where nobody may come: reset at once. */
   rejected = 0;
-  /** Connections whose core was reached. */
+  /** It did not say, or not rightly, where it wants to go. */
+  greetingFailed = 0;
+  /** It wanted to go where no rule lets it. */
+  notAllowed = 0;
+  /** Connections whose other end was reached. */
   relayed = 0;
   /** The core refused, was not there or did not answer in time. */
   coreFailed = 0;
+  /** The same of a peer that the core wanted to reach. */
+  peerFailed = 0;
   stitchAsked = 0;
   stitched = 0;
   refused = 0;
@@ -22,7 +28,7 @@ export class ShellCounters {
   portsBusy = 0;
   /** Stitched while bytes were still held in user space; 0 unless something is wrong. */
   heldAtStitch = 0;
-  /** Bytes that the relay carried. */
+  /** Bytes that the relay carried, from peers and from cores. */
   bytesUp = 0;
   bytesDown = 0;
   /** Now: accepted and not over, as far as this process's sockets go. */

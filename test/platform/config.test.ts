@@ -89,8 +89,8 @@ t.test('the smallest useful configs get their defaults', async (t) => {
         teardown: 'core',
       },
     ],
-    limits: { connections: 10_000, buffer: 65_536 },
-    timers: { connect: 10_000, drain: 30_000 },
+    limits: { connections: 10_000, buffer: 65_536, greeting: 16_384 },
+    timers: { connect: 10_000, drain: 30_000, greeting: 5_000 },
     log: { level: 'info' },
   });
   t.strictSame(parseConfig('core', 'f.yaml', CORE), {
@@ -125,6 +125,36 @@ t.test('what is given replaces the defaults', async (t) => {
   t.strictSame(named.switch, { address: 'gate.example', port: 1 });
 });
 
+const OUTBOUND = `name: a1
+auth: { mode: none }
+ports: 20000-29999
+routes:
+  - { listen: 10.201.2.2:5432, peer: 10.201.1.2:5432, from: [10.201.3.2, fd00::/8] }
+  - { listen: 10.201.2.2:1080, socks5: true, allow: ["10.0.0.0/8:443", "10.0.0.1:*"] }
+  - listen: 10.201.2.2:1081
+    socks5: { users: [{ user: app, password: "s3cret, and more" }] }
+    allow: ["[fd00:201:1:0::/64]:8000-8009", "[fd00::1]:1", "API.Example.org:443", "*.example.net:*", "*:80"]
+`;
+
+t.test('routes for connections that the core opens', async (t) => {
+  const { routes } = parseConfig('shell', 'f.yaml', OUTBOUND, { hostPorts });
+  t.match(routes[0], { peer: { address: '10.201.1.2', port: 5432 }, from: ['10.201.3.2/32', 'fd00::/8'] });
+  t.notOk('core' in (routes[0] ?? {}));
+  const all = { from: 1, to: 65_535 };
+  t.strictSame(routes[1]?.allow, [
+    { host: '10.0.0.0/8', ports: { from: 443, to: 443 } },
+    { host: '10.0.0.1/32', ports: all },
+  ]);
+  t.strictSame(routes[2]?.socks5, { users: [{ user: 'app', password: 's3cret, and more' }] });
+  t.strictSame(routes[2]?.allow, [
+    { host: 'fd00:201:1::/64', ports: { from: 8000, to: 8009 } },
+    { host: 'fd00::1/128', ports: { from: 1, to: 1 } },
+    { host: 'api.example.org', ports: { from: 443, to: 443 } },
+    { host: '*.example.net', ports: all },
+    { host: '*', ports: { from: 80, to: 80 } },
+  ]);
+});
+
 t.test('the printed config reads back to the same', async (t) => {
   const after = SHELL.replace('stitch: now', 'stitch: { after: { age: 1.5s, bytes: 1000 } }');
   for (const [role, text] of [
@@ -137,6 +167,7 @@ t.test('the printed config reads back to the same', async (t) => {
     ['switch', `${SWITCH}control: { listen: "[::1]:7000" }\nadmin: unix:/tmp/x.sock\n`],
     ['shell', SHELL],
     ['shell', after],
+    ['shell', OUTBOUND],
     ['core', CORE],
     ['core', CORE.replace('10.201.2.1:57626', 'discover')],
     ['core', `${CORE}calls: [10.201.2.2:1080]\n`],
@@ -196,7 +227,7 @@ const cases: [Role, string, string, string][] = [
     'switch',
     'table: memory',
     'redis: { password: 1234 }',
-    'redis.password: found something else, expected a text; one of digits needs quotes',
+    'redis.password: found a value that is not shown, expected a text; one of digits needs quotes',
   ],
   ['switch', 'table: memory', 'redis: { queue: 0 }', 'redis.queue: found 0, expected a whole number from 1'],
   [
@@ -380,6 +411,78 @@ const cases: [Role, string, string, string][] = [
     'stitch: now',
     'stitch: { after: { shellLoad: 2 } }',
     'routes[0].stitch.after.shellLoad: found 2, expected a number from 0 to 1',
+  ],
+  [
+    'shell',
+    '    core: 10.201.3.2:8080\n',
+    '',
+    'routes[0].core: found nothing, expected ADDRESS:PORT of a core, or else the key peer or socks5',
+  ],
+  [
+    'shell',
+    'via: tcp',
+    'peer: 10.201.1.2:80',
+    'f.yaml:8: routes[0].peer: found "10.201.1.2:80", expected a route with one of core, peer and socks5 (it has core)',
+  ],
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    'socks5: true',
+    'routes[0].allow: found nothing, expected a list of destinations that may be reached, such as [10.0.0.0/8:443',
+  ],
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    'socks5: yes',
+    'routes[0].socks5: found "yes", expected true, or { users: [{ user, password }] }',
+  ],
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    'socks5: { users: [] }',
+    'routes[0].socks5.users: found an empty list, expected a list of at least one user',
+  ],
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    `socks5: { users: [{ user: a, password: "${'geheim'.repeat(50)}" }] }`,
+    'routes[0].socks5.users[0].password: found a value that is not shown, expected a password of 0 to 255 bytes',
+  ],
+  [
+    'shell',
+    'via: tcp',
+    'allow: ["*:*"]',
+    'routes[0].allow: found a list, expected this key only with socks5',
+  ],
+  ...[
+    '10.0.0.0/33:1',
+    '10.0.0.0/8',
+    '10.0.0.1:0',
+    '10.0.0.1:2-1',
+    '10.0.0.1:65536',
+    '[10.0.0.1]:1',
+    'fd00::1:1',
+    'a..b:1',
+    '*.*.a:1',
+    'a*:1',
+    ':1',
+  ].map((rule): [Role, string, string, string] => [
+    'shell',
+    'core: 10.201.3.2:8080',
+    `socks5: true\n    allow: ["${rule}"]`,
+    `routes[0].allow[0]: found "${rule}", expected HOST:PORTS`,
+  ]),
+  [
+    'shell',
+    'via: tcp',
+    'from: [10.0.0.0/40]',
+    'routes[0].from[0]: found "10.0.0.0/40", expected an address, or a prefix',
+  ],
+  [
+    'shell',
+    'via: tcp',
+    'from: []',
+    'routes[0].from: found an empty list, expected a list of at least one address or prefix',
   ],
   ['core', 'offers:', 'offer:', 'offers: found nothing, expected a list of endpoints'],
   [

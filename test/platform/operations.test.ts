@@ -24,10 +24,17 @@ function leaves(value: unknown, path = ''): [string, unknown][] {
 const after = '{ after: { bytes: 1, age: 1, packets: 1, shellLoad: 1 } }';
 const route = (port: number, stitch: string): string =>
   `{ listen: 10.0.0.1:${port}, core: 10.0.0.2:80${stitch} }`;
+const ROUTES = [
+  route(80, ''),
+  route(81, `, stitch: ${after}, from: [10.0.0.0/8]`),
+  '{ listen: 10.0.0.1:82, peer: 10.0.0.2:80 }',
+  '{ listen: 10.0.0.1:83, socks5: true, allow: ["10.0.0.2:80"] }',
+  '{ listen: 10.0.0.1:84, socks5: { users: [{ user: u, password: p }] }, allow: ["*:*"] }',
+];
 const SMALLEST: Readonly<Record<Role, string>> = {
   // The keys without a default are given, so that they are looked for.
   switch: 'name: NAME\ninterfaces: [i]\nauth: { mode: none }\nredis: { user: u, password: p, ca: /f }\n',
-  shell: `name: NAME\nauth: { mode: none }\nports: 2000-2999\nroutes: [${route(80, '')}, ${route(81, `, stitch: ${after}`)}]\n`,
+  shell: `name: NAME\nauth: { mode: none }\nports: 2000-2999\nroutes: [${ROUTES.join(', ')}]\n`,
   core: 'name: NAME\nauth: { mode: none }\noffers: [10.0.0.1:80]\n',
 };
 

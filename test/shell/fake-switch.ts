@@ -2,7 +2,7 @@
 import type { FlowEvent, FlowSnapshot } from '../../src/dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../../src/flow/endpoints.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
-import type { Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
+import type { FlowEnd, Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
 import { SutureError } from '../../src/platform/errors.js';
 
 export type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
@@ -11,6 +11,8 @@ export interface PairCall {
   readonly id: string;
   readonly outer: ConnectionEndpoints;
   readonly inner: ConnectionEndpoints;
+  /** Left out for a flow that the peer opened. */
+  readonly openedBy?: FlowEnd;
 }
 
 export class FakeSwitch implements SwitchClient {
@@ -40,8 +42,13 @@ export class FakeSwitch implements SwitchClient {
 
   async whenReady(): Promise<void> {}
 
-  async pair(outer: ConnectionEndpoints, inner: ConnectionEndpoints): Promise<FlowSnapshot> {
-    const call = { id: `f${this.pairs.length + 1}`, outer, inner };
+  async pair(
+    outer: ConnectionEndpoints,
+    inner: ConnectionEndpoints,
+    openedBy: FlowEnd = 'peer',
+  ): Promise<FlowSnapshot> {
+    const id = `f${this.pairs.length + 1}`;
+    const call = { id, outer, inner, ...(openedBy === 'core' && { openedBy }) };
     this.pairs.push(call);
     await this.onPair(call);
     this.log.push(`paired ${call.id}`);

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/platform/clock.js';
 import type { RouteConfig, ShellConfig } from '../../src/platform/config/index.js';
 import { silentLog } from '../../src/platform/log.js';
 import { type RunningShell, startShell } from '../../src/shell/main.js';
+import type { Resolve } from '../../src/shell/resolve.js';
 import { wasReset } from '../../src/shell/sockets.js';
 import type { Endpoint } from '../../src/wire/endpoint.js';
 import { FakeSwitch } from './fake-switch.js';
@@ -74,12 +75,14 @@ export async function until(what: () => boolean, label: string): Promise<void> {
 }
 
 export interface SetupOptions {
-  readonly routes: readonly (Pick<RouteConfig, 'listen' | 'core'> & Partial<RouteConfig>)[];
+  readonly routes: readonly (Pick<RouteConfig, 'listen'> & Partial<RouteConfig>)[];
   readonly ports?: ShellConfig['ports'];
   readonly connect?: number;
   readonly drain?: number;
   readonly connections?: number;
+  readonly greeting?: number;
   readonly clock?: Clock;
+  readonly resolve?: Resolve;
 }
 
 export function shellConfig(options: SetupOptions): ShellConfig {
@@ -89,8 +92,12 @@ export function shellConfig(options: SetupOptions): ShellConfig {
     auth: { mode: 'none' },
     ports: options.ports ?? PORTS,
     routes: options.routes.map((route) => ({ via: 'tcp', stitch: 'now', teardown: 'core', ...route })),
-    limits: { connections: options.connections ?? 1000, buffer: 256 * 1024 },
-    timers: { connect: options.connect ?? 2000, drain: options.drain ?? 2000 },
+    limits: { connections: options.connections ?? 1000, buffer: 256 * 1024, greeting: 4096 },
+    timers: {
+      connect: options.connect ?? 2000,
+      drain: options.drain ?? 2000,
+      greeting: options.greeting ?? 2000,
+    },
     log: { level: 'silent' },
   };
 }
@@ -101,6 +108,7 @@ export async function setUp(options: SetupOptions): Promise<{ shell: RunningShel
     config: shellConfig(options),
     log: silentLog(),
     clock: options.clock ?? systemClock,
+    ...(options.resolve && { resolve: options.resolve }),
     createClient: (reservation) => {
       fake.reservation = reservation;
       return fake;

@@ -15,6 +15,7 @@ export {
   type RedisTarget,
   redisName,
 } from './redis-url.js';
+export type { DestinationRule } from './routes.js';
 export {
   CONTROL_PORT,
   type CoreConfig,

@@ -60,7 +60,7 @@ export function problemText(problem: Problem, file: string, document: Document, 
   const place = line === undefined ? file : `${file}:${line}`;
   const where = pathText(full) || 'the whole file';
   if (unknownKey !== undefined) return `${place}: ${where}: found an unknown key, expected ${expected}`;
-  const found = path.at(-1) === 'password' ? 'something else' : showValue(plainAt(document, path));
+  const found = path.at(-1) === 'password' ? 'a value that is not shown' : showValue(plainAt(document, path));
   return `${place}: ${where}: found ${found}, expected ${expected}`;
 }
 

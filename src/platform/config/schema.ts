@@ -6,13 +6,13 @@
  */
 import * as z from 'zod';
 import { formatRedisUrl, parseRedisUrl, REDIS_URL_FORM, type RedisTarget } from './redis-url.js';
+import { route } from './routes.js';
 import {
   address,
   auth,
   count,
   duration,
   endpoint,
-  fraction,
   type HostPort,
   interfaceName,
   listenPoint,
@@ -25,7 +25,6 @@ import {
   scalar,
   section,
   size,
-  supported,
   switchPoint,
   text,
   unixSocket,
@@ -114,27 +113,6 @@ export const switchSchema = section({
   }
 });
 
-const AFTER = 'now, never, or { after: { bytes, age, packets, shellLoad } }';
-
-const after = section({
-  bytes: size(1, Number.MAX_SAFE_INTEGER).exactOptional(),
-  age: duration.exactOptional(),
-  packets: count(1, Number.MAX_SAFE_INTEGER).exactOptional(),
-  shellLoad: fraction().exactOptional(),
-}).refine((conditions) => Object.keys(conditions).length > 0, {
-  error: 'at least one of bytes, age, packets, shellLoad',
-});
-
-const stitch = z.union([z.enum(['now', 'never'], { error: AFTER }), section({ after })], { error: AFTER });
-
-const route = section({
-  listen: endpoint,
-  core: endpoint,
-  via: supported(['tcp'], ['link']).default('tcp'),
-  stitch: stitch.default('now'),
-  teardown: supported(['core'], ['control', 'shell', 'both']).default('core'),
-});
-
 export const shellSchema = section({
   name,
   switch: switchPoint.default('discover'),
@@ -144,8 +122,13 @@ export const shellSchema = section({
   limits: section({
     connections: count(1, 1_000_000).default(10_000),
     buffer: size(4096, 64 * MEGABYTE).default(64 * 1024),
+    greeting: size(1024, 256 * 1024).default(16 * 1024),
   }).prefault({}),
-  timers: section({ connect: duration.default(10_000), drain: duration.default(30_000) }).prefault({}),
+  timers: section({
+    connect: duration.default(10_000),
+    drain: duration.default(30_000),
+    greeting: duration.default(5_000),
+  }).prefault({}),
   log,
 }).superRefine(({ routes, ports }, context) => {
   const text = routes.map(({ listen }) => `${listen.address} ${listen.port}`);

@@ -35,7 +35,8 @@ export function scalar<T>(
       context.issues.push({ code: 'custom', message, input: found });
       return z.NEVER;
     },
-    encode: write,
+    // zod asks for a key that is optional and absent as well.
+    encode: (value) => (value === undefined ? undefined : write(value)),
   });
 }
 
@@ -99,6 +100,12 @@ function readEndpoint(found: unknown): HostPort | undefined {
 
 export const HOST_NAME =
   /^(?=.{1,253}$)(?!.*\.\d+$)(?!\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
+
+/** A name, or `*.` and a name, in lower case; undefined when it is neither. */
+export function namePattern(text: string): string | undefined {
+  const bare = text.startsWith('*.') ? text.slice(2) : text;
+  return HOST_NAME.test(bare) ? text.toLowerCase() : undefined;
+}
 
 export const NAME_FORM = 'a name of 1 to 63 letters, digits, ".", "_" or "-", the first a letter or digit';
 

@@ -101,7 +101,7 @@ export class Rig {
     const starting = this.stage.startWorkload();
     const gateway = await this.stage.startSwitch({ dataplane: TEST_DATAPLANE, ...switchConfig });
     const [core, shell, workload] = await Promise.all([
-      this.stage.startCore([...new Set(routes.map((one) => one.core))]),
+      this.stage.startCore([...new Set(routes.flatMap(({ core }) => core ?? []))]),
       this.stage.startShell(routes, shellConfig),
       starting,
     ]);
@@ -151,7 +151,7 @@ export class Rig {
     return { path, say: () => writeFileSync(path, '') };
   }
 
-  /** The latest flow of this connection of the peer's, once it satisfies. */
+  /** The latest flow of this connection of the peer's or, for one that the core opened, the core's, once it satisfies. */
   async flowOf(
     { local, remote }: Ends,
     satisfies: (flow: FlowView) => boolean = () => true,
@@ -161,8 +161,8 @@ export class Rig {
     let found: FlowView | undefined;
     await this.stage.until(
       async () => {
-        mine = (await this.stage.admin.flows()).filter(
-          ({ outer }) => outer.remote === local && outer.local === remote,
+        mine = (await this.stage.admin.flows()).filter(({ outer, inner }) =>
+          [outer, inner].some((end) => end.remote === local && end.local === remote),
         );
         found = mine.findLast(satisfies);
         return found !== undefined;

@@ -1,0 +1,129 @@
+/**
+ * One route of a shell: where it listens, and where what comes in there goes. Which keys go together is checked
+ * here too.
+ */
+import { isIPv6 } from 'node:net';
+import * as z from 'zod';
+import type { PortRange } from '../host.js';
+import { parsePortRange } from '../host.js';
+import {
+  canonicalAddress,
+  count,
+  duration,
+  endpoint,
+  fraction,
+  listOf,
+  namePattern,
+  scalar,
+  section,
+  size,
+  supported,
+} from './values.js';
+
+const AFTER = 'now, never, or { after: { bytes, age, packets, shellLoad } }';
+
+const after = section({
+  bytes: size(1, Number.MAX_SAFE_INTEGER).exactOptional(),
+  age: duration.exactOptional(),
+  packets: count(1, Number.MAX_SAFE_INTEGER).exactOptional(),
+  shellLoad: fraction().exactOptional(),
+}).refine((conditions) => Object.keys(conditions).length > 0, {
+  error: 'at least one of bytes, age, packets, shellLoad',
+});
+
+const stitch = z.union([z.enum(['now', 'never'], { error: AFTER }), section({ after })], { error: AFTER });
+
+/** Addresses, written as a prefix, or names, that may be reached on some ports. */
+export interface DestinationRule {
+  /** `*`, `address/length`, a name, or `*.` and a name. */
+  readonly host: string;
+  readonly ports: PortRange;
+}
+
+const ALL_PORTS: PortRange = { from: 1, to: 65_535 };
+const DESTINATION =
+  'HOST:PORTS, where HOST is an address, a prefix such as 10.0.0.0/8 or "[fd00::/8]", a name, *.NAME or *, and ' +
+  'PORTS is a port, FROM-TO or *';
+
+const destination = scalar<DestinationRule>(
+  DESTINATION,
+  (found) => {
+    const match =
+      typeof found === 'string' ? /^(?:\[([^\]\s]+)\]|([^:[\]\s]+)):([\d-]+|\*)$/.exec(found) : null;
+    const [, bracketed, plain = '', portText = ''] = match ?? [];
+    const ports = portText === '*' ? ALL_PORTS : parsePortRange(portText);
+    if (!match || !ports || ports.from < 1) return undefined;
+    const prefix = readPrefix(bracketed ?? plain);
+    // Brackets are for IPv6 only, which in turn needs them.
+    if (prefix !== undefined)
+      return prefix.includes(':') === (bracketed !== undefined) ? { host: prefix, ports } : undefined;
+    if (bracketed !== undefined) return undefined;
+    const host = plain === '*' ? plain : namePattern(plain);
+    return host === undefined ? undefined : { host, ports };
+  },
+  ({ host, ports: { from, to } }) => {
+    const ports = from === ALL_PORTS.from && to === ALL_PORTS.to ? '*' : from === to ? from : `${from}-${to}`;
+    return `${host.includes(':') ? `[${host}]` : host}:${ports}`;
+  },
+);
+
+/** `10.0.0.0/8`, or an address, which is a prefix of its whole length. */
+function readPrefix(text: string): string | undefined {
+  const [, addressPart = '', lengthPart] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const address = canonicalAddress(addressPart);
+  if (address === undefined) return undefined;
+  const most = isIPv6(address) ? 128 : 32;
+  const length = lengthPart === undefined ? most : Number(lengthPart);
+  return length <= most ? `${address}/${length}` : undefined;
+}
+
+const clientPrefix = scalar<string>('an address, or a prefix such as 10.0.0.0/8 or fd00::/8', (found) =>
+  typeof found === 'string' ? readPrefix(found) : undefined,
+);
+
+/** RFC 1929: a length is one byte. A JVM sends no password unless its program has an Authenticator. */
+function credential(what: string, least: number) {
+  return scalar<string>(`a ${what} of ${least} to 255 bytes`, (found) => {
+    const length = typeof found === 'string' ? Buffer.byteLength(found) : -1;
+    return length >= least && length <= 255 ? String(found) : undefined;
+  });
+}
+
+const SOCKS5 = 'true, or { users: [{ user, password }] }';
+
+const user = section({ user: credential('user name', 1), password: credential('password', 0) });
+
+const socks5 = z.union(
+  [
+    z.literal(true, { error: SOCKS5 }),
+    section({ users: listOf('users', user).min(1, { error: 'a list of at least one user' }) }),
+  ],
+  { error: SOCKS5 },
+);
+
+const ALLOW = 'destinations that may be reached, such as [10.0.0.0/8:443, "*.example.org:*"]';
+
+export const route = section({
+  listen: endpoint,
+  core: endpoint.exactOptional(),
+  peer: endpoint.exactOptional(),
+  socks5: socks5.exactOptional(),
+  allow: listOf(ALLOW, destination)
+    .min(1, { error: `a list of ${ALLOW}` })
+    .exactOptional(),
+  from: listOf('addresses and prefixes', clientPrefix)
+    .min(1, { error: 'a list of at least one address or prefix' })
+    .exactOptional(),
+  via: supported(['tcp'], ['link']).default('tcp'),
+  stitch: stitch.default('now'),
+  teardown: supported(['core'], ['control', 'shell', 'both']).default('core'),
+}).superRefine((found, context) => {
+  const complain = (key: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message });
+  const ways = (['core', 'peer', 'socks5'] as const).filter((key) => found[key] !== undefined);
+  if (ways.length === 0) complain('core', 'ADDRESS:PORT of a core, or else the key peer or socks5');
+  for (const key of ways.slice(1))
+    complain(key, `a route with one of core, peer and socks5 (it has ${ways[0]})`);
+  if (found.socks5 !== undefined && found.allow === undefined) complain('allow', `a list of ${ALLOW}`);
+  if (found.socks5 === undefined && found.allow !== undefined) complain('allow', 'this key only with socks5');
+});
