@@ -39,6 +39,7 @@ export interface RouteConfig {
   readonly socks5?: true | { readonly users: readonly { user: string; password: string }[] };
   readonly allow?: readonly string[];
   readonly from?: readonly string[];
+  readonly prepend?: 'proxy-v2';
   readonly stitch?: StitchConfig;
 }
 

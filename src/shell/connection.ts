@@ -9,11 +9,12 @@ import type { Socket } from 'node:net';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
-import { type Arrival, type Dismissal, plainArrival } from './arrival.js';
+import { type Arrival, type Dismissal, NO_BYTES, plainArrival } from './arrival.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
 import { type Opened, openSecond } from './opening.js';
 import { type Decision, decide, needsPackets } from './policy.js';
+import { proxyHeader } from './proxy-header.js';
 import { Relay } from './relay.js';
 import type { Route } from './routes.js';
 import { closeWithWords, codeOf, resetSocket } from './sockets.js';
@@ -147,18 +148,34 @@ export class Connection implements Candidate {
     return undefined;
   }
 
+  /** What the second connection begins with. */
+  #prefix(): Buffer {
+    const { kind } = this.#route;
+    if (kind !== 'fixed' || this.#route.prepend === undefined) return NO_BYTES;
+    const { remoteAddress, remotePort } = this.#accepted;
+    return proxyHeader(endpoint(remoteAddress, remotePort), localEnd(this.#accepted));
+  }
+
   async #relayWith({ socket, flow }: Opened, arrival: Arrival): Promise<void> {
     const { counters, stitcher, book, log, bufferBytes } = this.#context;
     counters.relayed += 1;
     const accepted = this.#accepted;
     const words = arrival.accept(localEnd(socket));
     if (words.length > 0) accepted.write(words);
+    const prefix = this.#prefix();
+    if (prefix.length > 0) socket.write(prefix);
     const byPeer = this.#route.openedBy === 'peer';
     const [outer, inner] = byPeer ? [accepted, socket] : [socket, accepted];
     const { consumed, early } = arrival;
+    const written = arrival.written + words.length;
     this.#offsets = byPeer
-      ? { ...NO_OFFSETS, consumedFromPeer: consumed, injectedToPeer: arrival.written + words.length }
-      : { ...NO_OFFSETS, consumedFromCore: consumed, injectedToCore: arrival.written + words.length };
+      ? {
+          ...NO_OFFSETS,
+          consumedFromPeer: consumed,
+          injectedToPeer: written,
+          injectedToCore: prefix.length,
+        }
+      : { ...NO_OFFSETS, consumedFromCore: consumed, injectedToCore: written };
     const relay = new Relay(outer, inner, { bufferBytes, opened: byPeer ? 'inner' : 'outer', early });
     this.#relay = relay;
     this.#relayedSince = this.#context.clock.monotonic();
@@ -246,6 +263,7 @@ export class Connection implements Candidate {
 
 /** Both ends of an accepted socket; undefined when the other end has gone, or for addresses with a zone. */
 function endpointsOf(socket: Socket): ConnectionEndpoints | undefined {
+  if (socket.localAddress?.includes('%')) return undefined;
   const local = localEnd(socket);
   const remote = endpoint(socket.remoteAddress, socket.remotePort);
   return local && remote ? { local, remote } : undefined;
@@ -255,7 +273,8 @@ function localEnd({ localAddress, localPort }: Socket): Endpoint | undefined {
   return endpoint(localAddress, localPort);
 }
 
+/** Without the zone of a link-local address, which means nothing to others. */
 function endpoint(text: string | undefined, port: number | undefined): Endpoint | undefined {
-  const address = text === undefined ? undefined : canonicalAddress(text);
+  const address = text === undefined ? undefined : canonicalAddress(text.split('%')[0] ?? '');
   return address === undefined || port === undefined ? undefined : { address, port };
 }

@@ -36,6 +36,8 @@ interface RouteBase {
 /** Leads to one endpoint: a core's, or a peer's that the core calls. */
 export interface FixedRoute extends RouteBase {
   readonly kind: 'fixed';
+  /** What the core is told of its peer before anything else. */
+  readonly prepend: 'proxy-v2' | undefined;
   readonly target: Target;
 }
 
@@ -72,16 +74,8 @@ class Planner {
     readonly clock: Clock,
   ) {}
 
-  async route({
-    listen,
-    core,
-    peer,
-    socks5,
-    allow = [],
-    from,
-    stitch,
-    teardown,
-  }: RouteConfig): Promise<Route> {
+  async route(config: RouteConfig): Promise<Route> {
+    const { listen, core, peer, socks5, allow = [], from, prepend, stitch, teardown } = config;
     const base = {
       listen,
       openedBy: core ? ('peer' as const) : ('core' as const),
@@ -95,7 +89,7 @@ class Planner {
       const usable = stitch !== 'never' && sameFamily(listen, to) && !isWildcard(sourceAddress);
       if (usable) this.#reserve(listen, [sourceAddress]);
       const pool = usable ? this.pools.get(sourceAddress) : undefined;
-      return { ...base, kind: 'fixed', target: { to, sourceAddress, pool } };
+      return { ...base, kind: 'fixed', prepend, target: { to, sourceAddress, pool } };
     }
     // Where it leads is not known yet; clients come to one of these addresses, and it goes out from the same.
     if (stitch !== 'never') this.#reserve(listen, listenAddresses(listen.address));

@@ -510,6 +510,13 @@ const cases: [Role, string, string, string][] = [
     'calls: found "all", expected any, or a list of shells\' endpoints',
   ],
   ['core', 'name: b1', 'name: b1\ncalls: [a]', 'calls[0]: found "a", expected ADDRESS:PORT'],
+  ['shell', 'via: tcp', 'prepend: proxy-v1', 'routes[0].prepend: found "proxy-v1", expected one of proxy-v2'],
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    'peer: 10.201.1.2:80\n    prepend: proxy-v2',
+    'routes[0].prepend: found "proxy-v2", expected this key only with core',
+  ],
   ['core', '"[fd00:201:3::2]:8080"', '[fd00:201:3::2]:8080', 'not valid YAML'],
   ['core', 'name: b1', 'name: b1\nname: b2', 'f.yaml:2: not valid YAML'],
 ];

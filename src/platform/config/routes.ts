@@ -14,6 +14,7 @@ import {
   fraction,
   listOf,
   namePattern,
+  oneOf,
   scalar,
   section,
   size,
@@ -114,6 +115,7 @@ export const route = section({
   from: listOf('addresses and prefixes', clientPrefix)
     .min(1, { error: 'a list of at least one address or prefix' })
     .exactOptional(),
+  prepend: oneOf(['proxy-v2']).exactOptional(),
   via: supported(['tcp'], ['link']).default('tcp'),
   stitch: stitch.default('now'),
   teardown: supported(['core'], ['control', 'shell', 'both']).default('core'),
@@ -125,5 +127,6 @@ export const route = section({
   for (const key of ways.slice(1))
     complain(key, `a route with one of core, peer and socks5 (it has ${ways[0]})`);
   if (found.socks5 !== undefined && found.allow === undefined) complain('allow', `a list of ${ALLOW}`);
+  if (found.core === undefined && found.prepend !== undefined) complain('prepend', 'this key only with core');
   if (found.socks5 === undefined && found.allow !== undefined) complain('allow', 'this key only with socks5');
 });

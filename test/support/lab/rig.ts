@@ -181,6 +181,15 @@ export class Rig {
     return this.flowOf(ends, ({ state }) => state === 'closed');
   }
 
+  /** Waits until something listens on a TCP port of a host. */
+  async listens(host: LabHost | typeof WIRE, port: number): Promise<void> {
+    await this.stage.until(
+      async () => (await this.tool(host, ['ss', '-Htln', `sport = :${port}`])) !== '',
+      15_000,
+      () => `nothing listens on port ${port} of ${host}`,
+    );
+  }
+
   /** TCP segments that the hosts' kernels have sent again so far. */
   async retransmissions(hosts: readonly LabHost[] = ['e', 'a', 'b']): Promise<number> {
     const texts = await Promise.all(hosts.map((host) => this.tool(host, ['cat', '/proc/net/snmp'])));

@@ -1,5 +1,8 @@
-/** Opens a connection and says what came of it. Arguments: host, port, send, timeoutMs. */
-import { args, openSocket, report } from './common.mjs';
+/**
+ * Opens a connection and says what came of it. Arguments: host, port, send, timeoutMs; go: a file to wait for
+ * before it sends, and then it reports twice.
+ */
+import { args, fileAppears, openSocket, report } from './common.mjs';
 
 const started = performance.now();
 const state = { connected: false, data: '' };
@@ -17,6 +20,10 @@ try {
   });
   socket.on('end', () => done('end'));
   socket.on('error', (error) => done(error.code));
+  if (args.go) {
+    report({ ...state, outcome: 'connected', ms: performance.now() - started });
+    await fileAppears(args.go);
+  }
   if (args.send) socket.write(args.send);
 } catch (error) {
   done(error.code);
