@@ -45,6 +45,7 @@ const DEBIAN_PACKAGES = [
   'ethtool',
   'tcpdump',
   'curl',
+  'openssl',
   'procps',
   'util-linux',
   'redis-server',

@@ -40,6 +40,7 @@ export interface RouteConfig {
   readonly allow?: readonly string[];
   readonly from?: readonly string[];
   readonly prepend?: 'proxy-v2';
+  readonly match?: { readonly sni?: readonly string[]; readonly host?: readonly string[] };
   readonly stitch?: StitchConfig;
 }
 

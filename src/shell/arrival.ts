@@ -1,12 +1,19 @@
 /**
  * What an accepted connection turns out to want: where it is to go, and which of its bytes were read before that
- * was known. How that is found out depends on the route.
+ * was known. How that is found out depends on the listener (`reception.ts`).
  */
 import type { Endpoint } from '../wire/endpoint.js';
-import type { Target } from './routes.js';
+import type { FixedRoute, Route, Target } from './routes.js';
+
+/** What the first bytes look like, as far as they were looked at; for policies. */
+export type ConnectionType = 'plain' | 'tls' | 'http' | 'socks5';
 
 export interface Arrival {
   readonly kind: 'arrival';
+  readonly route: Route;
+  readonly type: ConnectionType;
+  /** The name that it is for, if it gave one. */
+  readonly name: string | undefined;
   /** In the order in which they are tried; one at least. */
   readonly targets: readonly Target[];
   /** Bytes that have been read and belong to the stream. */
@@ -29,10 +36,17 @@ export interface Dismissal {
 
 export const NO_BYTES = Buffer.alloc(0);
 
-export function plainArrival(target: Target, early = NO_BYTES): Arrival {
+/** For a route that leads to one endpoint, and keeps nothing for itself. */
+export function plainArrival(
+  route: FixedRoute,
+  { early = NO_BYTES, type = 'plain', name }: Partial<Pick<Arrival, 'early' | 'type' | 'name'>> = {},
+): Arrival {
   return {
     kind: 'arrival',
-    targets: [target],
+    route,
+    type,
+    name,
+    targets: [route.target],
     early,
     consumed: 0,
     written: 0,

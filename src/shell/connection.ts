@@ -7,18 +7,18 @@
  */
 import type { Socket } from 'node:net';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
-import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
-import { type Arrival, type Dismissal, NO_BYTES, plainArrival } from './arrival.js';
+import { asSutureError, type ErrorCode } from '../platform/errors.js';
+import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
+import { type Arrival, NO_BYTES } from './arrival.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
-import { type Opened, openSecond } from './opening.js';
+import { type Opened, reach } from './opening.js';
 import { type Decision, decide, needsPackets } from './policy.js';
 import { proxyHeader } from './proxy-header.js';
+import { receive } from './reception.js';
 import { Relay } from './relay.js';
-import type { Route } from './routes.js';
-import { closeWithWords, codeOf, resetSocket } from './sockets.js';
-import { socksArrival } from './socks/arrival.js';
+import type { Listener } from './routes.js';
+import { closeWithWords, resetSocket } from './sockets.js';
 import type { Candidate } from './stitcher.js';
 
 const ENABLE_ATTEMPTS = 5;
@@ -43,10 +43,12 @@ const NO_OFFSETS: StitchOffsets = {
 
 export class Connection implements Candidate {
   readonly #accepted: Socket;
-  readonly #route: Route;
+  readonly #listener: Listener;
   readonly #context: ShellContext;
   readonly #acceptedAt: number;
   readonly #abort = new AbortController();
+  /** Known once it has said what it wants. */
+  #arrival: Arrival | undefined;
   #relay: Relay | undefined;
   #flow: HeldFlow | undefined;
   #offsets = NO_OFFSETS;
@@ -56,15 +58,15 @@ export class Connection implements Candidate {
   /** The relay was given up, to the switch or with a broken flow. */
   #letGo = false;
 
-  constructor(accepted: Socket, route: Route, context: ShellContext) {
+  constructor(accepted: Socket, listener: Listener, context: ShellContext) {
     this.#accepted = accepted;
-    this.#route = route;
+    this.#listener = listener;
     this.#context = context;
     this.#acceptedAt = context.clock.monotonic();
   }
 
   get needsPackets(): boolean {
-    return needsPackets(this.#route.stitch);
+    return this.#arrival !== undefined && needsPackets(this.#arrival.route.stitch);
   }
 
   /** Resolves when both sockets are closed, which is not the end of a stitched flow. Never rejects. */
@@ -75,7 +77,7 @@ export class Connection implements Candidate {
     // Until the relay listens, an error of the accepted socket shows as `destroyed`.
     this.#accepted.on('error', () => {});
     try {
-      const arrival = await this.#arrive();
+      const arrival = await receive(this.#accepted, this.#listener, this.#context, this.#abort.signal);
       if (arrival.kind === 'dismissal') {
         await this.#dismiss(arrival.words);
       } else {
@@ -95,63 +97,26 @@ export class Connection implements Candidate {
     else resetSocket(this.#accepted);
   }
 
-  /** Finds out where it wants to go. */
-  async #arrive(): Promise<Arrival | Dismissal> {
-    const route = this.#route;
-    if (route.kind === 'fixed') return plainArrival(route.target);
-    const { clock, greetingTimeoutMs } = this.#context;
-    const over = new AbortController();
-    const late = new AbortController();
-    clock.sleep(greetingTimeoutMs, over.signal).then(
-      () => late.abort(),
-      () => {},
-    );
-    try {
-      const deadline = AbortSignal.any([late.signal, this.#abort.signal]);
-      return await socksArrival(this.#accepted, route, this.#context, deadline);
-    } finally {
-      over.abort();
-    }
-  }
-
   async #dismiss(words: Buffer): Promise<void> {
     if (words.length === 0) return;
     await closeWithWords(this.#accepted, words, this.#context.clock, this.#abort.signal);
   }
 
-  /** Connects to the first target that can be reached; undefined when there is none. */
-  async #reach({ targets, refuse }: Arrival): Promise<Opened | undefined> {
-    const { clock, connectTimeoutMs, counters, limited } = this.#context;
-    const { openedBy } = this.#route;
+  /** Connects to where it wants to go; undefined when that can't be reached. */
+  async #reach({ targets, route: { openedBy }, refuse }: Arrival): Promise<Opened | undefined> {
+    const { signal } = this.#abort;
     const first = endpointsOf(this.#accepted);
-    const until = clock.monotonic() + connectTimeoutMs;
-    let failure: unknown = new SutureError('SUT_TIMEOUT', 'there was no time to connect');
-    for (const [i, target] of targets.entries()) {
-      // What is left, shared among those that are left.
-      const timeoutMs = (until - clock.monotonic()) / (targets.length - i);
-      if (timeoutMs <= 0) break;
-      try {
-        return await openSecond(
-          { target, first, openedBy, timeoutMs, signal: this.#abort.signal },
-          this.#context,
-        );
-      } catch (error) {
-        if (this.#abort.signal.aborted) return undefined;
-        failure = error;
-        const what = openedBy === 'peer' ? 'core' : 'peer';
-        counters[`${what}Failed`] += 1;
-        const fields = { [what]: formatEndpoint(target.to), code: codeOf(error) };
-        limited.warn(what, fields, `${what} not reached`);
-      }
+    try {
+      return await reach({ targets, first, openedBy, signal }, this.#context);
+    } catch (error) {
+      if (!signal.aborted) await this.#dismiss(refuse(error));
+      return undefined;
     }
-    await this.#dismiss(refuse(failure));
-    return undefined;
   }
 
   /** What the second connection begins with. */
-  #prefix(): Buffer {
-    const { kind } = this.#route;
-    if (kind !== 'fixed' || this.#route.prepend === undefined) return NO_BYTES;
+  #prefix({ route }: Arrival): Buffer {
+    if (route.kind !== 'fixed' || route.prepend === undefined) return NO_BYTES;
     const { remoteAddress, remotePort } = this.#accepted;
     return proxyHeader(endpoint(remoteAddress, remotePort), localEnd(this.#accepted));
   }
@@ -159,12 +124,13 @@ export class Connection implements Candidate {
   async #relayWith({ socket, flow }: Opened, arrival: Arrival): Promise<void> {
     const { counters, stitcher, book, log, bufferBytes } = this.#context;
     counters.relayed += 1;
+    this.#arrival = arrival;
     const accepted = this.#accepted;
     const words = arrival.accept(localEnd(socket));
     if (words.length > 0) accepted.write(words);
-    const prefix = this.#prefix();
+    const prefix = this.#prefix(arrival);
     if (prefix.length > 0) socket.write(prefix);
-    const byPeer = this.#route.openedBy === 'peer';
+    const byPeer = arrival.route.openedBy === 'peer';
     const [outer, inner] = byPeer ? [accepted, socket] : [socket, accepted];
     const { consumed, early } = arrival;
     const written = arrival.written + words.length;
@@ -196,10 +162,11 @@ export class Connection implements Candidate {
 
   decide(now: number, shellLoad: number): Decision {
     const { snapshot, over = true, state } = this.#flow ?? {};
-    if (!snapshot || !this.#relay || over || (state !== 'watched' && state !== 'relayed')) return 'never';
+    if (!snapshot || !this.#relay || !this.#arrival || over || (state !== 'watched' && state !== 'relayed'))
+      return 'never';
     if (now < this.#notBefore) return 'wait';
     if (state === 'watched' && now < this.#relayedSince + ESTABLISH_MS) return 'wait';
-    return decide(this.#route.stitch, {
+    return decide(this.#arrival.route.stitch, {
       bytes: this.#relay.bytesUp + this.#relay.bytesDown,
       age: now - this.#acceptedAt,
       packets: snapshot.up.packets + snapshot.down.packets,
@@ -210,10 +177,11 @@ export class Connection implements Candidate {
   stitch(): void {
     const { book, clock, counters, limited, stitcher } = this.#context;
     const flow = this.#flow;
-    if (!flow) return;
+    const arrival = this.#arrival;
+    if (!flow || !arrival) return;
     this.#attempts += 1;
     counters.stitchAsked += 1;
-    book.enable(flow, this.#offsets, this.#route.teardown).catch((error: unknown) => {
+    book.enable(flow, this.#offsets, arrival.route.teardown).catch((error: unknown) => {
       const { code, message } = asSutureError(error);
       limited.warn(`enable ${code}`, { flow: flow.id, code, cause: message }, 'not stitched');
       if (!PASSING.has(code) || this.#attempts >= ENABLE_ATTEMPTS || flow.socketsClosed) return;

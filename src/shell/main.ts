@@ -19,7 +19,7 @@ import { FlowBook } from './flows.js';
 import { LimitedLog } from './limited-log.js';
 import { LoadMeter } from './load.js';
 import { type Resolve, systemResolve } from './resolve.js';
-import { mayCome, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
+import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
 import { codeOf } from './sockets.js';
 import { ShellCounters, type ShellStats } from './stats.js';
 import { Stitcher } from './stitcher.js';
@@ -125,9 +125,11 @@ class Shell implements RunningShell {
     this.#stitcher.start();
     // Before the first connection, so that as few as possible are relayed unwatched.
     await this.#client.start();
-    for (const route of this.#plan.routes) {
-      this.#servers.push(await this.#listen(route));
-      this.#log.info({ listen: formatEndpoint(route.listen), to: targetText(route) }, 'listening');
+    for (const [listen, listener] of this.#plan.listeners) {
+      this.#servers.push(await this.#listen(listen, listener));
+      const at = formatEndpoint(listen);
+      const routes = this.#plan.routes.filter((route) => formatEndpoint(route.listen) === at);
+      this.#log.info({ listen: at, to: routes.map(targetText) }, 'listening');
     }
   }
 
@@ -179,13 +181,13 @@ class Shell implements RunningShell {
     }
   }
 
-  #listen(route: Route): Promise<Server> {
-    const { address: host, port } = route.listen;
+  #listen(listen: Endpoint, listener: Listener): Promise<Server> {
+    const { address: host, port } = listen;
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
-      this.#accept(socket, route),
+      this.#accept(socket, listener),
     );
     return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(route.listen, error)));
+      server.once('error', (error) => reject(listenError(listen, error)));
       // An IPv6 wildcard would take the IPv4 peers of another route otherwise.
       server.listen({ host, port, ipv6Only: true }, () => {
         server.removeAllListeners('error');
@@ -195,27 +197,16 @@ class Shell implements RunningShell {
     });
   }
 
-  #admits(socket: Socket, route: Route): boolean {
-    const { limited } = this.#context;
+  #accept(socket: Socket, listener: Listener): void {
     const limit = this.#config.limits.connections;
     if (this.#connections.size >= limit) {
-      limited.warn('limit', { limit }, 'over the limit of connections; the client is reset');
-      return false;
-    }
-    if (mayCome(route, socket.remoteAddress)) return true;
-    const fields = { listen: formatEndpoint(route.listen), client: socket.remoteAddress };
-    limited.warn('from', fields, 'a client that the route is not for is reset');
-    return false;
-  }
-
-  #accept(socket: Socket, route: Route): void {
-    if (!this.#admits(socket, route)) {
       this.#counters.rejected += 1;
+      this.#context.limited.warn('limit', { limit }, 'over the limit of connections; the client is reset');
       socket.on('error', () => {});
       socket.resetAndDestroy();
       return;
     }
-    const connection = new Connection(socket, route, this.#context);
+    const connection = new Connection(socket, listener, this.#context);
     const run = connection
       .run()
       .catch((error: unknown) => this.#log.error({ err: error }, 'a connection ended in an unexpected way'))

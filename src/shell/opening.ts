@@ -8,11 +8,12 @@
 import type { Socket } from 'node:net';
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
 import type { FlowEnd } from '../midcom/port.js';
-import { asSutureError } from '../platform/errors.js';
+import { asSutureError, SutureError } from '../platform/errors.js';
+import { formatEndpoint } from '../wire/endpoint.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
 import type { Target } from './routes.js';
-import { isPortBusy, openConnection } from './sockets.js';
+import { codeOf, isPortBusy, openConnection } from './sockets.js';
 
 /** Reserved ports that are tried for one connection before it is opened without one. */
 const PORT_ATTEMPTS = 8;
@@ -22,18 +23,48 @@ export interface Opened {
   readonly flow: HeldFlow | undefined;
 }
 
-export interface OpenRequest {
-  readonly target: Target;
+export interface ReachRequest {
+  /** In the order in which they are tried. */
+  readonly targets: readonly Target[];
   /** The first connection; undefined when it can't be named, and so not be paired. */
   readonly first: ConnectionEndpoints | undefined;
   /** The end that opened the first connection. */
   readonly openedBy: FlowEnd;
-  readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Rejects with what the system says, or with SUT_TIMEOUT. */
-export async function openSecond(request: OpenRequest, context: ShellContext): Promise<Opened> {
+interface OpenRequest extends Omit<ReachRequest, 'targets'> {
+  readonly target: Target;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Connects to the first target that can be reached, in the time that one connection may take. Rejects with what
+ * the system said of the last one, or with SUT_TIMEOUT.
+ */
+export async function reach({ targets, ...request }: ReachRequest, context: ShellContext): Promise<Opened> {
+  const { clock, connectTimeoutMs, counters, limited } = context;
+  const until = clock.monotonic() + connectTimeoutMs;
+  let failure: unknown = new SutureError('SUT_TIMEOUT', 'there was no time to connect');
+  for (const [i, target] of targets.entries()) {
+    // What is left, shared among those that are left.
+    const timeoutMs = (until - clock.monotonic()) / (targets.length - i);
+    if (timeoutMs <= 0) break;
+    try {
+      return await openSecond({ ...request, target, timeoutMs }, context);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      failure = error;
+      const what = request.openedBy === 'peer' ? 'core' : 'peer';
+      counters[`${what}Failed`] += 1;
+      const fields = { [what]: formatEndpoint(target.to), code: codeOf(error) };
+      limited.warn(what, fields, `${what} not reached`);
+    }
+  }
+  throw failure;
+}
+
+async function openSecond(request: OpenRequest, context: ShellContext): Promise<Opened> {
   const { first, target } = request;
   if (first && wantsFlow(target, context)) {
     for (let attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {

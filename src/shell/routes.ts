@@ -1,6 +1,6 @@
 /**
- * The routes of a shell, made ready: where each one leads, from which source address it connects there, the
- * reserved ports of that address, and what the switch has to watch.
+ * The routes of a shell, made ready: where connections come in, where each route leads, from which source address
+ * it connects there, the reserved ports of that address, and what the switch has to watch.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -12,6 +12,7 @@ import type { Clock } from '../platform/clock.js';
 import type { RouteConfig, ShellConfig, StitchPolicy } from '../platform/config/index.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Destinations, prefixOf } from './destinations.js';
+import { NameTable } from './names/patterns.js';
 import { PortPool } from './ports.js';
 import type { SocksUser } from './socks/handshake.js';
 
@@ -38,6 +39,8 @@ export interface FixedRoute extends RouteBase {
   readonly kind: 'fixed';
   /** What the core is told of its peer before anything else. */
   readonly prepend: 'proxy-v2' | undefined;
+  /** Names that it is for, where it shares its listener. */
+  readonly match: RouteConfig['match'];
   readonly target: Target;
 }
 
@@ -52,8 +55,23 @@ export interface SocksRoute extends RouteBase {
 
 export type Route = FixedRoute | SocksRoute;
 
+/** Tells its routes apart by the first bytes of a connection. */
+export interface NamedListener {
+  readonly kind: 'named';
+  readonly names: { readonly sni: NameTable<FixedRoute>; readonly host: NameTable<FixedRoute> };
+  /** For all that has none of the names; without it that is reset. */
+  readonly rest: FixedRoute | undefined;
+}
+
+/** Where connections come in. */
+export type Listener =
+  | { readonly kind: 'fixed'; readonly route: FixedRoute }
+  | { readonly kind: 'socks5'; readonly route: SocksRoute }
+  | NamedListener;
+
 export interface RoutePlan {
   readonly routes: readonly Route[];
+  readonly listeners: readonly (readonly [listen: Endpoint, listener: Listener])[];
   readonly pools: ReadonlyMap<string, PortPool>;
   readonly watch: readonly OwnedPorts[];
 }
@@ -62,7 +80,34 @@ export async function planRoutes(config: ShellConfig, clock: Clock): Promise<Rou
   const planner = new Planner(config, clock);
   const routes: Route[] = [];
   for (const one of config.routes) routes.push(await planner.route(one));
-  return { routes, pools: planner.pools, watch: [...planner.watch.values()] };
+  const { pools, watch } = planner;
+  return { routes, listeners: listenersOf(routes), pools, watch: [...watch.values()] };
+}
+
+function listenersOf(routes: readonly Route[]): RoutePlan['listeners'] {
+  const groups = new Map<string, Route[]>();
+  for (const route of routes) {
+    const at = formatEndpoint(route.listen);
+    groups.set(at, [...(groups.get(at) ?? []), route]);
+  }
+  return [...groups.values()].map((group) => {
+    const [first] = group as [Route];
+    if (first.kind === 'socks5') return [first.listen, { kind: 'socks5', route: first }];
+    const fixed = group.filter((one) => one.kind === 'fixed');
+    return [first.listen, fixed.some(({ match }) => match) ? named(fixed) : { kind: 'fixed', route: first }];
+  });
+}
+
+function named(routes: readonly FixedRoute[]): NamedListener {
+  const table = (key: 'sni' | 'host'): NameTable<FixedRoute> =>
+    new NameTable(
+      routes.flatMap((route) => (route.match?.[key] ?? []).map((name) => [name, route] as const)),
+    );
+  return {
+    kind: 'named',
+    names: { sni: table('sni'), host: table('host') },
+    rest: routes.find(({ match }) => match === undefined),
+  };
 }
 
 class Planner {
@@ -75,7 +120,7 @@ class Planner {
   ) {}
 
   async route(config: RouteConfig): Promise<Route> {
-    const { listen, core, peer, socks5, allow = [], from, prepend, stitch, teardown } = config;
+    const { listen, core, peer, socks5, allow = [], from, match, prepend, stitch, teardown } = config;
     const base = {
       listen,
       openedBy: core ? ('peer' as const) : ('core' as const),
@@ -89,7 +134,7 @@ class Planner {
       const usable = stitch !== 'never' && sameFamily(listen, to) && !isWildcard(sourceAddress);
       if (usable) this.#reserve(listen, [sourceAddress]);
       const pool = usable ? this.pools.get(sourceAddress) : undefined;
-      return { ...base, kind: 'fixed', prepend, target: { to, sourceAddress, pool } };
+      return { ...base, kind: 'fixed', match, prepend, target: { to, sourceAddress, pool } };
     }
     // Where it leads is not known yet; clients come to one of these addresses, and it goes out from the same.
     if (stitch !== 'never') this.#reserve(listen, listenAddresses(listen.address));

@@ -5,6 +5,8 @@ export class ShellCounters {
   rejected = 0;
   /** It did not say, or not rightly, where it wants to go. */
   greetingFailed = 0;
+  /** Its name, or what it said in place of one, is no route's. */
+  unmatched = 0;
   /** It wanted to go where no rule lets it. */
   notAllowed = 0;
   /** Connections whose other end was reached. */

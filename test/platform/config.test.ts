@@ -155,6 +155,20 @@ t.test('routes for connections that the core opens', async (t) => {
   ]);
 });
 
+t.test('routes that share a listener', async (t) => {
+  const text = SHELL.replace(
+    '    teardown: core\n',
+    '  - { listen: 10.201.2.2:8080, core: 10.201.3.2:8081, match: { sni: [A.org, "*.a.org"], host: [a.org] } }\n' +
+      '  - { listen: 10.201.2.2:8080, core: 10.201.3.2:8082, match: { host: [b.org] } }\n' +
+      '  - { listen: 10.201.2.2:8081, core: 10.201.3.2:8082, match: { host: [b.org] } }\n',
+  );
+  const { routes } = parseConfig('shell', 'f.yaml', text, { hostPorts });
+  t.strictSame(
+    routes.map(({ match }) => match),
+    [undefined, { sni: ['a.org', '*.a.org'], host: ['a.org'] }, { host: ['b.org'] }, { host: ['b.org'] }],
+  );
+});
+
 t.test('the printed config reads back to the same', async (t) => {
   const after = SHELL.replace('stitch: now', 'stitch: { after: { age: 1.5s, bytes: 1000 } }');
   for (const [role, text] of [
@@ -516,6 +530,44 @@ const cases: [Role, string, string, string][] = [
     'core: 10.201.3.2:8080',
     'peer: 10.201.1.2:80\n    prepend: proxy-v2',
     'routes[0].prepend: found "proxy-v2", expected this key only with core',
+  ],
+  [
+    'shell',
+    '    teardown: core\n',
+    '  - { listen: 10.201.2.2:8080, core: 10.201.3.2:8081 }\n',
+    'f.yaml:10: routes[1].listen: found "10.201.2.2:8080", expected an endpoint that no other route without match listens on',
+  ],
+  [
+    'shell',
+    '    teardown: core\n',
+    '  - { listen: 10.201.2.2:8080, peer: 10.201.1.2:80 }\n',
+    'routes[1].listen: found "10.201.2.2:8080", expected an endpoint that no other route listens on',
+  ],
+  [
+    'shell',
+    '    teardown: core\n',
+    '  - { listen: 10.201.2.2:8080, core: 10.201.3.2:8081, match: { sni: [a.org, B.org] } }\n' +
+      '  - { listen: 10.201.2.2:8080, core: 10.201.3.2:8082, match: { host: [a.org], sni: [c.org, b.org] } }\n',
+    'routes[2].match.sni[1]: found "b.org", expected a name that routes[1] does not have',
+  ],
+  ['shell', 'via: tcp', 'match: {}', 'routes[0].match: found a mapping, expected at least one of sni, host'],
+  [
+    'shell',
+    'via: tcp',
+    'match: { sni: [] }',
+    'routes[0].match.sni: found an empty list, expected a list of at least',
+  ],
+  ...['a b', '*', 'a.*.b', '10.0.0.1', 'a:80'].map((name): [Role, string, string, string] => [
+    'shell',
+    'via: tcp',
+    `match: { sni: ["${name}"] }`,
+    `routes[0].match.sni[0]: found "${name}", expected a host name, or *. and a name`,
+  ]),
+  [
+    'shell',
+    'core: 10.201.3.2:8080',
+    'peer: 10.201.1.2:80\n    match: { sni: [a.org] }',
+    'routes[0].match: found a mapping, expected this key only with core',
   ],
   ['core', '"[fd00:201:3::2]:8080"', '[fd00:201:3::2]:8080', 'not valid YAML'],
   ['core', 'name: b1', 'name: b1\nname: b2', 'f.yaml:2: not valid YAML'],

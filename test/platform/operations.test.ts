@@ -26,7 +26,7 @@ const route = (port: number, stitch: string): string =>
   `{ listen: 10.0.0.1:${port}, core: 10.0.0.2:80${stitch} }`;
 const ROUTES = [
   route(80, ''),
-  route(81, `, stitch: ${after}, from: [10.0.0.0/8], prepend: proxy-v2`),
+  route(81, `, stitch: ${after}, from: [10.0.0.0/8], prepend: proxy-v2, match: { sni: [a.b], host: [a.b] }`),
   '{ listen: 10.0.0.1:82, peer: 10.0.0.2:80 }',
   '{ listen: 10.0.0.1:83, socks5: true, allow: ["10.0.0.2:80"] }',
   '{ listen: 10.0.0.1:84, socks5: { users: [{ user: u, password: p }] }, allow: ["*:*"] }',

@@ -82,6 +82,10 @@ const clientPrefix = scalar<string>('an address, or a prefix such as 10.0.0.0/8 
   typeof found === 'string' ? readPrefix(found) : undefined,
 );
 
+const pattern = scalar<string>('a host name, or *. and a name for all names below it', (found) =>
+  typeof found === 'string' ? namePattern(found) : undefined,
+);
+
 /** RFC 1929: a length is one byte. A JVM sends no password unless its program has an Authenticator. */
 function credential(what: string, least: number) {
   return scalar<string>(`a ${what} of ${least} to 255 bytes`, (found) => {
@@ -104,8 +108,16 @@ const socks5 = z.union(
 
 const ALLOW = 'destinations that may be reached, such as [10.0.0.0/8:443, "*.example.org:*"]';
 
+const patterns = listOf('names', pattern).min(1, { error: 'a list of at least one name' });
+
+const match = section({ sni: patterns.exactOptional(), host: patterns.exactOptional() }).refine(
+  ({ sni, host }) => sni !== undefined || host !== undefined,
+  { error: 'at least one of sni, host' },
+);
+
 export const route = section({
   listen: endpoint,
+  match: match.exactOptional(),
   core: endpoint.exactOptional(),
   peer: endpoint.exactOptional(),
   socks5: socks5.exactOptional(),
@@ -127,6 +139,44 @@ export const route = section({
   for (const key of ways.slice(1))
     complain(key, `a route with one of core, peer and socks5 (it has ${ways[0]})`);
   if (found.socks5 !== undefined && found.allow === undefined) complain('allow', `a list of ${ALLOW}`);
-  if (found.core === undefined && found.prepend !== undefined) complain('prepend', 'this key only with core');
+  for (const key of ['match', 'prepend'] as const) {
+    if (found.core === undefined && found[key] !== undefined) complain(key, 'this key only with core');
+  }
   if (found.socks5 === undefined && found.allow !== undefined) complain('allow', 'this key only with socks5');
 });
+
+type Route = z.output<typeof route>;
+
+type Complain = (path: (string | number)[], message: string) => void;
+type Numbered = readonly [index: number, route: Route];
+
+/** Routes that share a listener are told apart by names: all lead to cores, and one at most takes the rest. */
+export function checkListeners(routes: readonly Route[], complain: Complain): void {
+  const groups = new Map<string, Numbered[]>();
+  for (const [index, one] of routes.entries()) {
+    const at = `${one.listen.address} ${one.listen.port}`;
+    groups.set(at, [...(groups.get(at) ?? []), [index, one]]);
+  }
+  for (const group of groups.values()) {
+    const mayShare = group.every(([, one]) => one.core !== undefined);
+    const taking = mayShare ? group.filter(([, one]) => one.match === undefined) : group;
+    for (const [index] of taking.slice(1)) {
+      const which = mayShare ? 'no other route without match' : 'no other route';
+      complain(['routes', index, 'listen'], `an endpoint that ${which} listens on`);
+    }
+    for (const key of ['sni', 'host'] as const) checkNames(group, key, complain);
+  }
+}
+
+function checkNames(group: readonly Numbered[], key: 'sni' | 'host', complain: Complain): void {
+  const owners = new Map<string, number>();
+  for (const [index, one] of group) {
+    for (const [at, name] of (one.match?.[key] ?? []).entries()) {
+      const owner = owners.get(name);
+      if (owner !== undefined) {
+        complain(['routes', index, 'match', key, at], `a name that routes[${owner}] does not have`);
+      }
+      owners.set(name, index);
+    }
+  }
+}

@@ -6,7 +6,7 @@
  */
 import * as z from 'zod';
 import { formatRedisUrl, parseRedisUrl, REDIS_URL_FORM, type RedisTarget } from './redis-url.js';
-import { route } from './routes.js';
+import { checkListeners, route } from './routes.js';
 import {
   address,
   auth,
@@ -131,18 +131,12 @@ export const shellSchema = section({
   }).prefault({}),
   log,
 }).superRefine(({ routes, ports }, context) => {
-  const text = routes.map(({ listen }) => `${listen.address} ${listen.port}`);
-  repeated(text, (at) =>
-    context.addIssue({
-      code: 'custom',
-      path: ['routes', at, 'listen'],
-      message: 'an endpoint that no other route listens on',
-    }),
-  );
+  const complain = (path: (string | number)[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
+  checkListeners(routes, complain);
   for (const [i, { listen }] of routes.entries()) {
     if (listen.port < ports.from || listen.port > ports.to) continue;
-    const message = `a port outside the reserved ports ${ports.from}-${ports.to}`;
-    context.addIssue({ code: 'custom', path: ['routes', i, 'listen'], message });
+    complain(['routes', i, 'listen'], `a port outside the reserved ports ${ports.from}-${ports.to}`);
   }
 });
 

@@ -49,6 +49,9 @@ export async function socksArrival(
     const targets = addresses.map((address) => route.targetFor({ address, port }, accepted));
     return {
       kind: 'arrival',
+      route,
+      type: 'socks5',
+      name: hands.request.isName ? hands.request.host : undefined,
       targets: await Promise.all(targets),
       early: greeting.rest,
       consumed: greeting.consumed,

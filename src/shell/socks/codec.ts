@@ -5,6 +5,7 @@
  * what it found and how many bytes that took.
  */
 import { addressText, addressWords, canonicalAddress, type Endpoint } from '../../wire/endpoint.js';
+import { hostName } from '../names/named.js';
 
 const VERSION = 5;
 /** RFC 1929: of the subnegotiation, not of SOCKS. */
@@ -93,15 +94,13 @@ export function parseRequest(bytes: Buffer): Parsed<SocksRequest> {
   return { kind: 'done', value: { command, ...place, port }, length };
 }
 
-/** Labels of letters, digits, hyphens and the underscores that people use; some clients write an address here. */
-const NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*$/;
-
+/** Some clients write an address where a name belongs. */
 function nameOf(bytes: Buffer): { host: string; isName: boolean } | undefined {
   const text = bytes.toString('latin1');
   const address = canonicalAddress(text);
   if (address !== undefined) return { host: address, isName: false };
-  const name = text.toLowerCase().replace(/\.$/, '');
-  return NAME.test(name) ? { host: name, isName: true } : undefined;
+  const named = hostName(text);
+  return named.kind === 'name' ? { host: named.name, isName: true } : undefined;
 }
 
 function addressOf(bytes: Buffer): string {
