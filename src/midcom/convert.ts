@@ -18,7 +18,7 @@ const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i
 >;
 /** What a cause may be made of: it is printed on terminals. */
 const MAX_CONDITIONS = 16;
-const CONDITION = /^[\x20-\x7e]{1,120}$/;
+const CONDITION = /^[\x20-\x7e]{1,300}$/;
 const EVENT_KINDS: readonly (FlowEventKind | undefined)[] = [undefined, 'state', 'fin', 'rst'];
 
 export function invalid(message: string): SutureError {
@@ -113,7 +113,7 @@ export function causeFrom(message: messages.StitchCause | undefined): readonly s
   const { conditions } = message;
   if (conditions.length <= MAX_CONDITIONS && conditions.every((text) => CONDITION.test(text)))
     return conditions;
-  throw invalid(`cause: at most ${MAX_CONDITIONS} conditions of 1 to 120 printable characters expected`);
+  throw invalid(`cause: at most ${MAX_CONDITIONS} conditions of 1 to 300 printable characters expected`);
 }
 
 export function offsetsFrom(message: messages.StitchOffsets | undefined): StitchOffsets {

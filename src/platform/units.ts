@@ -36,6 +36,30 @@ export function formatDuration(ms: number): string {
   return parts.join('') || '0s';
 }
 
+/** Minutes since midnight, `to` excluded; 1440 is the midnight that ends the day. */
+export interface TimeWindow {
+  readonly from: number;
+  readonly to: number;
+}
+
+export const TIME_WINDOW_FORM = 'HH:MM-HH:MM, such as 08:00-18:30 or, over midnight, 22:00-06:00';
+
+/** `22:00-06:00`; undefined when it is none, or no time at all. */
+export function parseTimeWindow(value: unknown): TimeWindow | undefined {
+  const match = typeof value === 'string' ? /^(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)$/.exec(value.trim()) : null;
+  if (!match) return undefined;
+  const [fromHour = 0, fromMinute = 0, toHour = 0, toMinute = 0] = match.slice(1).map(Number);
+  const [from, to] = [fromHour * 60 + fromMinute, toHour * 60 + toMinute];
+  if (fromMinute > 59 || toMinute > 59 || from >= 1440 || to > 1440 || from === to) return undefined;
+  return { from, to };
+}
+
+export function formatTimeWindow({ from, to }: TimeWindow): string {
+  const time = (minutes: number): string =>
+    [Math.floor(minutes / 60), minutes % 60].map((part) => String(part).padStart(2, '0')).join(':');
+  return `${time(from)}-${time(to)}`;
+}
+
 /** Bytes of `64k`, `1M`, `1 MB`, `1MiB` (all powers of 1024) or of a plain number; undefined otherwise. */
 export function parseSize(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0 ? value : undefined;

@@ -13,7 +13,7 @@ import { type Arrival, NO_BYTES } from './arrival.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
 import { type Opened, reach } from './opening.js';
-import { type Decision, decide, needsPackets } from './policy.js';
+import { type Decision, Judge, minuteOfDay, needsPackets } from './policy.js';
 import { proxyHeader } from './proxy-header.js';
 import { receive } from './reception.js';
 import { Relay } from './relay.js';
@@ -49,6 +49,7 @@ export class Connection implements Candidate {
   readonly #abort = new AbortController();
   /** Known once it has said what it wants. */
   #arrival: Arrival | undefined;
+  #judge: Judge | undefined;
   #relay: Relay | undefined;
   #flow: HeldFlow | undefined;
   #offsets = NO_OFFSETS;
@@ -125,6 +126,7 @@ export class Connection implements Candidate {
     const { counters, stitcher, book, log, bufferBytes } = this.#context;
     counters.relayed += 1;
     this.#arrival = arrival;
+    this.#judge = new Judge(arrival.route.stitch);
     const accepted = this.#accepted;
     const words = arrival.accept(localEnd(socket));
     if (words.length > 0) accepted.write(words);
@@ -162,15 +164,26 @@ export class Connection implements Candidate {
 
   decide(now: number, shellLoad: number): Decision {
     const { snapshot, over = true, state } = this.#flow ?? {};
-    if (!snapshot || !this.#relay || !this.#arrival || over || (state !== 'watched' && state !== 'relayed'))
+    const arrival = this.#arrival;
+    if (
+      !snapshot ||
+      !this.#relay ||
+      !arrival ||
+      !this.#judge ||
+      over ||
+      (state !== 'watched' && state !== 'relayed')
+    )
       return 'never';
     if (now < this.#notBefore) return 'wait';
     if (state === 'watched' && now < this.#relayedSince + ESTABLISH_MS) return 'wait';
-    return decide(this.#arrival.route.stitch, {
+    return this.#judge.decide({
       bytes: this.#relay.bytesUp + this.#relay.bytesDown,
       age: now - this.#acceptedAt,
       packets: snapshot.up.packets + snapshot.down.packets,
       shellLoad,
+      timeOfDay: minuteOfDay(this.#context.clock.wall()),
+      type: arrival.type,
+      name: arrival.name,
     });
   }
 
@@ -181,7 +194,8 @@ export class Connection implements Candidate {
     if (!flow || !arrival) return;
     this.#attempts += 1;
     counters.stitchAsked += 1;
-    book.enable(flow, this.#offsets, arrival.route.teardown).catch((error: unknown) => {
+    const cause = this.#judge?.cause ?? [];
+    book.enable(flow, this.#offsets, arrival.route.teardown, cause).catch((error: unknown) => {
       const { code, message } = asSutureError(error);
       limited.warn(`enable ${code}`, { flow: flow.id, code, cause: message }, 'not stitched');
       if (!PASSING.has(code) || this.#attempts >= ENABLE_ATTEMPTS || flow.socketsClosed) return;

@@ -135,8 +135,14 @@ export class FlowBook {
     return flow;
   }
 
-  async enable(flow: HeldFlow, offsets: StitchOffsets, teardown: TeardownMode): Promise<void> {
-    this.#update(await this.#client.enable(flow.id, offsets, teardown));
+  /** `cause`: for people, what made the policy say so. */
+  async enable(
+    flow: HeldFlow,
+    offsets: StitchOffsets,
+    teardown: TeardownMode,
+    cause: readonly string[],
+  ): Promise<void> {
+    this.#update(await this.#client.enable(flow.id, offsets, teardown, cause));
   }
 
   /** Both sockets are closed, or the second one was never opened. */

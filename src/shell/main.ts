@@ -17,7 +17,7 @@ import { Connection } from './connection.js';
 import type { ShellContext } from './context.js';
 import { FlowBook } from './flows.js';
 import { LimitedLog } from './limited-log.js';
-import { LoadMeter } from './load.js';
+import { eventLoopBusy, LoadMeter } from './load.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
 import { codeOf } from './sockets.js';
@@ -88,7 +88,7 @@ class Shell implements RunningShell {
     const counters = this.#counters;
     const book = new FlowBook({ client, log, clock, counters });
     this.#book = book;
-    this.#load = new LoadMeter(clock);
+    this.#load = new LoadMeter(clock, undefined, eventLoopBusy());
     this.#stitcher = new Stitcher({
       clock,
       load: this.#load,

@@ -13,6 +13,7 @@ import type { RouteConfig, ShellConfig, StitchPolicy } from '../platform/config/
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Destinations, prefixOf } from './destinations.js';
 import { NameTable } from './names/patterns.js';
+import { needsType } from './policy.js';
 import { PortPool } from './ports.js';
 import type { SocksUser } from './socks/handshake.js';
 
@@ -94,7 +95,8 @@ function listenersOf(routes: readonly Route[]): RoutePlan['listeners'] {
     const [first] = group as [Route];
     if (first.kind === 'socks5') return [first.listen, { kind: 'socks5', route: first }];
     const fixed = group.filter((one) => one.kind === 'fixed');
-    return [first.listen, fixed.some(({ match }) => match) ? named(fixed) : { kind: 'fixed', route: first }];
+    const reads = fixed.some(({ match, stitch }) => match || needsType(stitch));
+    return [first.listen, reads ? named(fixed) : { kind: 'fixed', route: first }];
   });
 }
 

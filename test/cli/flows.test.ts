@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { silentLog } from '../../src/platform/log.js';
 import { flowDetail, flowView } from '../../src/switch/admin-protocol.js';
 import { AdminServer } from '../../src/switch/admin-server.js';
+import { flowRecord } from '../contract/table.js';
 import { type Setting, suture } from './context.js';
 import { FakeBackend, RECORDS } from './fake-backend.js';
 
@@ -69,6 +70,23 @@ t.test('one flow', async (t) => {
   const none = await suture(['flows', 'show', 'f-9', '--json'], setting);
   t.equal(none.code, 1);
   t.match(none.json, { error: { code: 'SUT_FLOW_UNKNOWN' } });
+});
+
+t.test('one that the core opened, and why it was stitched', async (t) => {
+  const { setting, backend } = await running(t);
+  backend.records.set(
+    'f-4',
+    flowRecord('f-4', { openedBy: 'core', stitchCause: ['shellLoad>=0.5', 'age>=5s'] }),
+  );
+  const { out } = await suture(['flows', 'show', 'f-4'], setting);
+  t.match(out, /^outer +10\.201\.1\.2:40000 ← 10\.201\.2\.2:8080$/m);
+  t.match(out, /^inner +10\.201\.2\.2:20000 ← 10\.201\.3\.2:8080$/m);
+  t.match(out, /^because +shellLoad>=0\.5, age>=5s$/m);
+  t.match((await suture(['flows', 'show', 'f-4', '--json'], setting)).json, {
+    openedBy: 'core',
+    stitchCause: ['shellLoad>=0.5', 'age>=5s'],
+  });
+  t.notMatch((await suture(['flows', 'show', 'f-2'], setting)).out, 'because');
 });
 
 t.test('closing one', async (t) => {

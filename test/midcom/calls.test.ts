@@ -125,7 +125,7 @@ t.test('a cause that would not do on a terminal', async (t) => {
     [[], 'done'],
     [[''], 'SUT_REQUEST_INVALID'],
     [['\u001b[2J'], 'SUT_REQUEST_INVALID'],
-    [['x'.repeat(121)], 'SUT_REQUEST_INVALID'],
+    [['x'.repeat(301)], 'SUT_REQUEST_INVALID'],
     [new Array(17).fill('x'), 'SUT_REQUEST_INVALID'],
   ] as const) {
     const { rig, shell } = await scene(t, callsRequest([]));

@@ -170,7 +170,10 @@ t.test('routes that share a listener', async (t) => {
 });
 
 t.test('the printed config reads back to the same', async (t) => {
-  const after = SHELL.replace('stitch: now', 'stitch: { after: { age: 1.5s, bytes: 1000 } }');
+  const after = SHELL.replace(
+    'stitch: now',
+    'stitch: { after: { age: 1.5s, bytes: 1000, timeOfDay: "22:00-06:00", type: [tls, "*.A.org"] } }',
+  );
   for (const [role, text] of [
     ['switch', SWITCH],
     ['switch', SWITCH.replace('table: memory', 'table: "rediss://u:p%40ss@[::1]:1/2"\ngroup: g1')],
@@ -568,6 +571,24 @@ const cases: [Role, string, string, string][] = [
     'core: 10.201.3.2:8080',
     'peer: 10.201.1.2:80\n    match: { sni: [a.org] }',
     'routes[0].match: found a mapping, expected this key only with core',
+  ],
+  ...['25:00-26:00', '08:00', '08:00-08:00'].map((window): [Role, string, string, string] => [
+    'shell',
+    'stitch: now',
+    `stitch: { after: { timeOfDay: "${window}" } }`,
+    `routes[0].stitch.after.timeOfDay: found "${window}", expected HH:MM-HH:MM, such as`,
+  ]),
+  [
+    'shell',
+    'stitch: now',
+    'stitch: { after: { type: [tls, "a b"] } }',
+    'routes[0].stitch.after.type[1]: found "a b", expected one of plain, tls, http, socks5, or a host name',
+  ],
+  [
+    'shell',
+    'stitch: now',
+    'stitch: { after: { type: [] } }',
+    'type: found an empty list, expected a list of at least one',
   ],
   ['core', '"[fd00:201:3::2]:8080"', '[fd00:201:3::2]:8080', 'not valid YAML'],
   ['core', 'name: b1', 'name: b1\nname: b2', 'f.yaml:2: not valid YAML'],

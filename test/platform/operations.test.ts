@@ -21,7 +21,8 @@ function leaves(value: unknown, path = ''): [string, unknown][] {
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === '' ? key : `${path}.${key}`));
 }
 
-const after = '{ after: { bytes: 1, age: 1, packets: 1, shellLoad: 1 } }';
+const after =
+  '{ after: { bytes: 1, age: 1, packets: 1, shellLoad: 1, timeOfDay: "22:00-06:00", type: [tls] } }';
 const route = (port: number, stitch: string): string =>
   `{ listen: 10.0.0.1:${port}, core: 10.0.0.2:80${stitch} }`;
 const ROUTES = [

@@ -3,10 +3,12 @@ import t from 'tap';
 import {
   formatDuration,
   formatSize,
+  formatTimeWindow,
   humanDuration,
   humanSize,
   parseDuration,
   parseSize,
+  parseTimeWindow,
 } from '../../src/platform/units.js';
 
 t.test('durations', async (t) => {
@@ -107,4 +109,31 @@ t.test('for people', async (t) => {
     '1 h 0 m',
     '1 d 1 h',
   ]);
+});
+
+t.test('windows of a day', async (t) => {
+  for (const [text, from, to] of [
+    ['08:00-18:30', 480, 1110],
+    ['22:00-06:00', 1320, 360],
+    ['00:00-24:00', 0, 1440],
+    ['23:59-00:00', 1439, 0],
+  ] as const) {
+    t.same(parseTimeWindow(text), { from, to });
+    t.equal(formatTimeWindow({ from, to }), text);
+  }
+  t.same(parseTimeWindow(' 08:00 - 09:00 '), { from: 480, to: 540 });
+  for (const wrong of [
+    '',
+    '8-18',
+    '08:00',
+    '08:60-09:00',
+    '08:00-09:60',
+    '24:00-01:00',
+    '08:00-24:01',
+    '08:00-08:00',
+    800,
+    null,
+  ]) {
+    t.equal(parseTimeWindow(wrong), undefined, String(wrong));
+  }
 });

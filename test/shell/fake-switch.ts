@@ -19,7 +19,12 @@ export class FakeSwitch implements SwitchClient {
   ready = true;
   reservation: Reservation = { watch: [], offers: [] };
   readonly pairs: PairCall[] = [];
-  readonly enabled: { id: string; offsets: StitchOffsets; teardown: TeardownMode }[] = [];
+  readonly enabled: {
+    id: string;
+    offsets: StitchOffsets;
+    teardown: TeardownMode;
+    cause: readonly string[] | undefined;
+  }[] = [];
   readonly released: string[] = [];
   readonly log: string[] = [];
   lists = 0;
@@ -55,8 +60,13 @@ export class FakeSwitch implements SwitchClient {
     return this.#set(call.id, 'watched');
   }
 
-  async enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
-    this.enabled.push({ id, offsets, teardown });
+  async enable(
+    id: string,
+    offsets: StitchOffsets,
+    teardown: TeardownMode,
+    cause?: readonly string[],
+  ): Promise<FlowSnapshot> {
+    this.enabled.push({ id, offsets, teardown, cause });
     await this.onEnable(id);
     return this.#set(id, 'clamping');
   }

@@ -124,8 +124,8 @@ export interface Bench {
   readonly core: Endpoint;
   /** The core's sockets, in the order in which they came. */
   readonly accepted: Socket[];
-  /** Opens a connection through the shell; gives both far ends. */
-  open(): Promise<{ peer: Socket; core: Socket }>;
+  /** Opens a connection through the shell, which may say something at once; gives both far ends. */
+  open(said?: string): Promise<{ peer: Socket; core: Socket }>;
   close(): Promise<void>;
 }
 
@@ -144,9 +144,10 @@ export async function bench(
     listen: at,
     core,
     accepted,
-    async open() {
+    async open(said = '') {
       const before = accepted.length;
       const peer = await dial(at);
+      if (said !== '') peer.write(said);
       await until(() => accepted.length > before, 'the core was reached');
       const socket = accepted[before];
       if (!socket) throw new Error('no socket');

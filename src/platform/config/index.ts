@@ -22,6 +22,7 @@ export {
   DISCOVERY_PORT,
   type RouteConfig,
   type ShellConfig,
+  type StitchConditions,
   type StitchPolicy,
   type SwitchConfig,
 } from './schema.js';

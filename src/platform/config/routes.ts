@@ -6,6 +6,7 @@ import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import type { PortRange } from '../host.js';
 import { parsePortRange } from '../host.js';
+import { formatTimeWindow, parseTimeWindow, TIME_WINDOW_FORM, type TimeWindow } from '../units.js';
 import {
   canonicalAddress,
   count,
@@ -21,16 +22,30 @@ import {
   supported,
 } from './values.js';
 
-const AFTER = 'now, never, or { after: { bytes, age, packets, shellLoad } }';
+const CONDITIONS = 'bytes, age, packets, shellLoad, timeOfDay, type';
+const AFTER = `now, never, or { after: { ${CONDITIONS} } }`;
+const TYPES = ['plain', 'tls', 'http', 'socks5'];
+
+const timeWindow = scalar<TimeWindow>(TIME_WINDOW_FORM, parseTimeWindow, formatTimeWindow);
+
+const connectionType = scalar<string>(
+  `one of ${TYPES.join(', ')}, or a host name, or *. and a name`,
+  (found) => {
+    if (typeof found !== 'string') return undefined;
+    return TYPES.includes(found) ? found : namePattern(found);
+  },
+);
 
 const after = section({
   bytes: size(1, Number.MAX_SAFE_INTEGER).exactOptional(),
   age: duration.exactOptional(),
   packets: count(1, Number.MAX_SAFE_INTEGER).exactOptional(),
   shellLoad: fraction().exactOptional(),
-}).refine((conditions) => Object.keys(conditions).length > 0, {
-  error: 'at least one of bytes, age, packets, shellLoad',
-});
+  timeOfDay: timeWindow.exactOptional(),
+  type: listOf('types', connectionType)
+    .min(1, { error: 'a list of at least one type or name' })
+    .exactOptional(),
+}).refine((conditions) => Object.keys(conditions).length > 0, { error: `at least one of ${CONDITIONS}` });
 
 const stitch = z.union([z.enum(['now', 'never'], { error: AFTER }), section({ after })], { error: AFTER });
 

@@ -173,3 +173,4 @@ export type ShellConfig = z.output<typeof shellSchema>;
 export type CoreConfig = z.output<typeof coreSchema> & { calls: 'any' | HostPort[] };
 export type RouteConfig = ShellConfig['routes'][number];
 export type StitchPolicy = RouteConfig['stitch'];
+export type StitchConditions = Extract<StitchPolicy, object>['after'];

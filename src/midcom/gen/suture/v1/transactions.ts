@@ -136,7 +136,7 @@ export interface Enable {
 /** What made the shell ask for it, for people. */
 export interface StitchCause {
   /**
-   * `now`, or the conditions of its policy, the one that came true last first. At most 16, each of 1 to 120
+   * `now`, or the conditions of its policy, the one that came true last first. At most 16, each of 1 to 300
    * printable ASCII characters.
    */
   conditions: string[];
