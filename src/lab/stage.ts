@@ -145,9 +145,10 @@ export class Stage {
     return this.#role('shell', 'a', full, () => this.agentReady('a1'));
   }
 
-  startCore(offers: readonly string[], config: ConfigObject = {}): Promise<Program> {
+  /** Usually beside the workload; but it has no part in the data path, and may be elsewhere. */
+  startCore(offers: readonly string[], config: ConfigObject = {}, host: LabHost = 'b'): Promise<Program> {
     const full = { name: 'b1', switch: 'discover', auth: { mode: 'none' }, offers, ...config };
-    return this.#role('core', 'b', full, () => this.agentReady('b1'));
+    return this.#role('core', host, full, () => this.agentReady('b1'));
   }
 
   /** On the core's host; on the peer's it is the far server of connections that the core opens. */
