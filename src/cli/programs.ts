@@ -52,13 +52,17 @@ export interface BenchOutcome {
 
 export type RunBench = (name: string, request: BenchRequest) => Promise<BenchOutcome>;
 
+export interface DiscoverContext {
+  readonly clock: SystemClock;
+  readonly log: Logger;
+  readonly port: number;
+}
+
 export interface Programs {
   switch(): Promise<StartRole<SwitchConfig>>;
   shell(): Promise<StartRole<ShellConfig>>;
   core(): Promise<StartRole<CoreConfig>>;
-  discover(): Promise<
-    (options: { readonly clock: SystemClock; readonly log: Logger }) => Promise<DiscoveryResult>
-  >;
+  discover(): Promise<(options: DiscoverContext) => Promise<DiscoveryResult>>;
   lab(): Promise<Pick<typeof import('../lab/lab.js'), 'labUp' | 'labDown' | 'labStatus' | 'labExec'>>;
   demo(): Promise<(options: DemoContext) => Promise<DemoResult>>;
   bench(): Promise<RunBench>;

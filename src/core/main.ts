@@ -42,7 +42,15 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const reservation: Reservation = { watch: [], offers, calls };
   const client =
     options.createClient?.(reservation) ??
-    createSwitchClient({ name: config.name, role: 'core', switch: config.switch, reservation, log, clock });
+    createSwitchClient({
+      name: config.name,
+      role: 'core',
+      switch: config.switch,
+      discoveryPort: config.discovery.port,
+      reservation,
+      log,
+      clock,
+    });
   const stats = { fin: 0, rst: 0, stitched: 0, closed: 0, refused: 0, broken: 0 };
   client.onEvent((event) => {
     count(event, stats);

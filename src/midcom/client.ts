@@ -36,6 +36,8 @@ export interface SwitchClientOptions {
   readonly role: AgentRole;
   /** By discovery, or at a fixed place: an address or a host's name, and a port. */
   readonly switch: 'discover' | Endpoint;
+  /** UDP port that the switch answers discovery on. */
+  readonly discoveryPort?: number;
   readonly reservation: Reservation;
   readonly clock: Clock;
   readonly log: MidcomLog;
@@ -80,11 +82,12 @@ export class ControlClient implements SwitchClient {
   private lastTrouble = '';
 
   constructor(private readonly options: SwitchClientOptions) {
-    const { switch: place, clock, log, random = Math.random } = options;
+    const { switch: place, discoveryPort: port, clock, log, random = Math.random } = options;
+    const discovery = { clock, log, ...(port !== undefined && { port }) };
     this.random = random;
     this.locate =
       options.locate ??
-      (place === 'discover' ? (signal) => discoverSwitch({ clock, log, signal }) : async () => place);
+      (place === 'discover' ? (signal) => discoverSwitch({ ...discovery, signal }) : async () => place);
   }
 
   get ready(): boolean {

@@ -5,6 +5,7 @@ import type { Logger } from '../platform/log.js';
 import type { FlowBook } from './flows.js';
 import type { LimitedLog } from './limited-log.js';
 import type { Resolve } from './resolve.js';
+import type { KeepaliveOptions } from './sockets.js';
 import type { ShellCounters } from './stats.js';
 import type { Stitcher } from './stitcher.js';
 
@@ -18,6 +19,8 @@ export interface ShellContext {
   readonly limited: LimitedLog;
   readonly resolve: Resolve;
   readonly connectTimeoutMs: number;
+  /** Of every socket that is relayed. */
+  readonly keepalive: KeepaliveOptions;
   /** How long an accepted connection may take to say where it goes, and how much it may say. */
   readonly greetingTimeoutMs: number;
   readonly greetingBytes: number;

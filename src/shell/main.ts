@@ -20,7 +20,7 @@ import { LimitedLog } from './limited-log.js';
 import { eventLoopBusy, LoadMeter } from './load.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
-import { codeOf } from './sockets.js';
+import { codeOf, keepaliveOptions } from './sockets.js';
 import { ShellCounters, type ShellStats } from './stats.js';
 import { Stitcher } from './stitcher.js';
 
@@ -51,7 +51,15 @@ export async function startShell(options: ShellOptions): Promise<RunningShell> {
   const reservation: Reservation = { watch: plan.watch, offers: [] };
   const client =
     options.createClient?.(reservation) ??
-    createSwitchClient({ name: config.name, role: 'shell', switch: config.switch, reservation, log, clock });
+    createSwitchClient({
+      name: config.name,
+      role: 'shell',
+      switch: config.switch,
+      discoveryPort: config.discovery.port,
+      reservation,
+      log,
+      clock,
+    });
   const shell = new Shell(options, plan, client);
   try {
     await shell.start();
@@ -105,6 +113,7 @@ class Shell implements RunningShell {
       limited: new LimitedLog(log, clock),
       resolve,
       connectTimeoutMs: config.timers.connect,
+      keepalive: keepaliveOptions(config.timers.keepalive),
       greetingTimeoutMs: config.timers.greeting,
       greetingBytes: config.limits.greeting,
       bufferBytes: config.limits.buffer,
@@ -183,9 +192,8 @@ class Shell implements RunningShell {
 
   #listen(listen: Endpoint, listener: Listener): Promise<Server> {
     const { address: host, port } = listen;
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
-      this.#accept(socket, listener),
-    );
+    const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...this.#context.keepalive };
+    const server = createServer(options, (socket) => this.#accept(socket, listener));
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(listenError(listen, error)));
       // An IPv6 wildcard would take the IPv4 peers of another route otherwise.

@@ -128,5 +128,6 @@ function connect(
 ): Promise<Socket> {
   const { target, timeoutMs, signal } = request;
   const { to, sourceAddress: localAddress } = target;
-  return openConnection({ to, localAddress, localPort, timeoutMs, signal }, context.clock);
+  const { clock, keepalive } = context;
+  return openConnection({ to, localAddress, localPort, timeoutMs, keepalive, signal }, clock);
 }

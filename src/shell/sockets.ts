@@ -65,19 +65,31 @@ export async function closeWithWords(
   await clock.sleep(LAST_WORDS_MS, AbortSignal.any([over.signal, signal])).catch(() => {});
 }
 
+/** Probes on a quiet connection find out that its other end is gone (RFC 9293 section 3.8.4). */
+export interface KeepaliveOptions {
+  readonly keepAlive: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
+/** `quietMs`: before the first probe; libuv sends ten more, a second apart. 0: none at all. */
+export function keepaliveOptions(quietMs: number): KeepaliveOptions {
+  return quietMs === 0 ? { keepAlive: false } : { keepAlive: true, keepAliveInitialDelay: quietMs };
+}
+
 export interface ConnectRequest {
   readonly to: Endpoint;
   readonly localAddress: string;
   /** Undefined: the kernel chooses. */
   readonly localPort: number | undefined;
   readonly timeoutMs: number;
+  readonly keepalive?: KeepaliveOptions;
   /** Gives the attempt up. */
   readonly signal: AbortSignal;
 }
 
 /** A paused, connected socket, or a rejection with the system's error or SUT_TIMEOUT. */
 export async function openConnection(request: ConnectRequest, clock: Clock): Promise<Socket> {
-  const { to, localAddress, localPort, timeoutMs, signal } = request;
+  const { to, localAddress, localPort, timeoutMs, keepalive, signal } = request;
   signal.throwIfAborted();
   const socket = connect({
     host: to.address,
@@ -86,6 +98,7 @@ export async function openConnection(request: ConnectRequest, clock: Clock): Pro
     ...(localPort === undefined ? {} : { localPort }),
     allowHalfOpen: true,
     noDelay: true,
+    ...keepalive,
   });
   socket.pause();
   // Whoever gets it adds a listener of their own; an error before that shows as `destroyed`.

@@ -121,12 +121,22 @@ t.test('discover', async (t) => {
     epoch: { instance: 'x', seconds: 1 },
     ignored,
   } as const;
-  const discover = async () => async () => found;
+  const ports: number[] = [];
+  const discover = async () => async (options: { port: number }) => {
+    ports.push(options.port);
+    return found;
+  };
   const yes = await suture(['discover'], { programs: { discover } });
   t.equal(yes.code, 0);
   t.match(yes.out, /^available\n.*control +\[fd00::1\]:57626\n/s);
   const json = await suture(['discover', '--json'], { programs: { discover } });
   t.match(json.json, { available: true, control: '[fd00::1]:57626', switch: 's1' });
+
+  await suture(['discover', '--port', '4000'], { programs: { discover } });
+  t.same(ports, [57_627, 57_627, 4000]);
+  for (const wrong of ['0', '65536', 'x', '1.5']) {
+    t.equal((await suture(['discover', '--port', wrong], { programs: { discover } })).code, 2, wrong);
+  }
 
   const absent = {
     available: false,

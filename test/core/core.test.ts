@@ -8,6 +8,7 @@ import { FakeSwitch } from '../shell/fake-switch.js';
 const CONFIG: CoreConfig = {
   name: 'b1',
   switch: 'discover',
+  discovery: { port: 57_627 },
   auth: { mode: 'none' },
   offers: [{ address: '10.201.3.2', port: 8080 }],
   calls: [{ address: '10.201.2.2', port: 1080 }],

@@ -78,6 +78,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
   t.strictSame(parseConfig('shell', 'f.yaml', SHELL, { hostPorts }), {
     name: 'a1',
     switch: 'discover',
+    discovery: { port: 57627 },
     auth: { mode: 'none' },
     ports: { from: 20000, to: 29999 },
     routes: [
@@ -90,12 +91,13 @@ t.test('the smallest useful configs get their defaults', async (t) => {
       },
     ],
     limits: { connections: 10_000, buffer: 65_536, greeting: 16_384 },
-    timers: { connect: 10_000, drain: 30_000, greeting: 5_000 },
+    timers: { connect: 10_000, drain: 30_000, greeting: 5_000, keepalive: 60_000 },
     log: { level: 'info' },
   });
   t.strictSame(parseConfig('core', 'f.yaml', CORE), {
     name: 'b1',
     switch: { address: '10.201.2.1', port: 57626 },
+    discovery: { port: 57627 },
     auth: { mode: 'none' },
     offers: [
       { address: '10.201.3.2', port: 8080 },
@@ -185,6 +187,8 @@ t.test('the printed config reads back to the same', async (t) => {
     ['shell', SHELL],
     ['shell', after],
     ['shell', OUTBOUND],
+    ['shell', `${SHELL}timers: { keepalive: off }\ndiscovery: { port: 4000 }\n`],
+    ['shell', `${SHELL}timers: { keepalive: 90 }\n`],
     ['core', CORE],
     ['core', CORE.replace('10.201.2.1:57626', 'discover')],
     ['core', `${CORE}calls: [10.201.2.2:1080]\n`],
@@ -590,6 +594,19 @@ const cases: [Role, string, string, string][] = [
     'stitch: { after: { type: [] } }',
     'type: found an empty list, expected a list of at least one',
   ],
+  ...['500ms', '10h', 'never', 0].map((time): [Role, string, string, string] => [
+    'shell',
+    'switch: discover',
+    `timers: { keepalive: ${time} }`,
+    'timers.keepalive: found ',
+  ]),
+  [
+    'shell',
+    'switch: discover',
+    'timers: { keepalive: 1ms }',
+    'expected off, or a duration such as 500ms, 10s, 2m or 2h4m, or a number of seconds, from 1s to 9h6m7s',
+  ],
+  ['core', 'name: b1', 'name: b1\ndiscovery: { port: 0 }', 'discovery.port: found 0, expected a port number'],
   ['core', '"[fd00:201:3::2]:8080"', '[fd00:201:3::2]:8080', 'not valid YAML'],
   ['core', 'name: b1', 'name: b1\nname: b2', 'f.yaml:2: not valid YAML'],
 ];

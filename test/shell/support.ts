@@ -81,6 +81,7 @@ export interface SetupOptions {
   readonly drain?: number;
   readonly connections?: number;
   readonly greeting?: number;
+  readonly keepalive?: number;
   readonly clock?: Clock;
   readonly resolve?: Resolve;
 }
@@ -89,6 +90,7 @@ export function shellConfig(options: SetupOptions): ShellConfig {
   return {
     name: 'a1',
     switch: 'discover',
+    discovery: { port: 57_627 },
     auth: { mode: 'none' },
     ports: options.ports ?? PORTS,
     routes: options.routes.map((route) => ({ via: 'tcp', stitch: 'now', teardown: 'core', ...route })),
@@ -97,6 +99,7 @@ export function shellConfig(options: SetupOptions): ShellConfig {
       connect: options.connect ?? 2000,
       drain: options.drain ?? 2000,
       greeting: options.greeting ?? 2000,
+      keepalive: options.keepalive ?? 60_000,
     },
     log: { level: 'silent' },
   };

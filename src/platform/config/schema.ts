@@ -12,6 +12,7 @@ import {
   auth,
   count,
   duration,
+  durationOrOff,
   endpoint,
   type HostPort,
   interfaceName,
@@ -32,10 +33,14 @@ import {
 
 const MINUTE = 60_000;
 const MEGABYTE = 1024 * 1024;
+/** TCP_KEEPIDLE takes 32767 s at most (tcp(7)). */
+const MAX_KEEPALIVE = 32_767_000;
 
 /** The control service's TCP port and discovery's UDP port. */
 export const CONTROL_PORT = 57626;
 export const DISCOVERY_PORT = 57627;
+
+const discovery = section({ port: port.default(DISCOVERY_PORT) }).prefault({});
 
 const table = scalar<'memory' | RedisTarget>(
   `memory, or ${REDIS_URL_FORM}`,
@@ -74,7 +79,7 @@ export const switchSchema = section({
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
   agents: listOf('agents', agent).default([]),
   control: section({ listen: listenPoint.default({ address: '*', port: CONTROL_PORT }) }).prefault({}),
-  discovery: section({ port: port.default(DISCOVERY_PORT) }).prefault({}),
+  discovery,
   admin: unixSocket.exactOptional(),
   limits: section({
     agents: count(1, 100_000).default(64),
@@ -116,6 +121,7 @@ export const switchSchema = section({
 export const shellSchema = section({
   name,
   switch: switchPoint.default('discover'),
+  discovery,
   auth,
   ports: portRange,
   routes: listOf('routes', route).min(1, { error: 'a list of at least one route' }),
@@ -128,6 +134,7 @@ export const shellSchema = section({
     connect: duration.default(10_000),
     drain: duration.default(30_000),
     greeting: duration.default(5_000),
+    keepalive: durationOrOff(1_000, MAX_KEEPALIVE).default(MINUTE),
   }).prefault({}),
   log,
 }).superRefine(({ routes, ports }, context) => {
@@ -145,6 +152,7 @@ const CALLS = "any, or a list of shells' endpoints";
 export const coreSchema = section({
   name,
   switch: switchPoint.default('discover'),
+  discovery,
   auth,
   offers: listOf('endpoints', endpoint),
   calls: z

@@ -191,6 +191,19 @@ export const duration = scalar<number>(
   formatDuration,
 );
 
+/** Milliseconds within bounds, or `off`, which is 0. */
+export function durationOrOff(from: number, to: number) {
+  return scalar<number>(
+    `off, or ${DURATION_FORM}, from ${formatDuration(from)} to ${formatDuration(to)}`,
+    (found) => {
+      if (found === 'off') return 0;
+      const ms = parseDuration(found);
+      return ms !== undefined && ms >= from && ms <= to ? ms : undefined;
+    },
+    (ms) => (ms === 0 ? 'off' : formatDuration(ms)),
+  );
+}
+
 /** Bytes, in the bounds given. */
 export function size(from: number, to: number) {
   return scalar<number>(
