@@ -14,13 +14,14 @@ import {
 import type { FlowDetail } from '../../src/switch/admin-protocol.js';
 import { formatEndpoint, parseEndpoint } from '../../src/wire/endpoint.js';
 import { checkTransfer } from '../support/lab/checks.js';
-import type { StreamResult, TransferResult } from '../support/lab/results.js';
+import type { EndingResult, StreamResult, TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 
 const BYTES = 20_000_000;
 const SOCKS_PORT = 1080;
 const LOGIN_PORT = 1081;
 const FORWARD_PORT = 9000;
+const RAW_FORWARD_PORT = 9001;
 const USER = { user: 'app', password: 'secret' };
 /** A JVM logs in with its user's name and without a password, unless its program has an Authenticator. */
 const JVM_USER = { user: 'jvm', password: '' };
@@ -39,6 +40,7 @@ const ROUTES: RouteConfig[] = FAMILIES.flatMap((family) => [
   { listen: endpointOf('a', SOCKS_PORT, family), socks5: true, allow: ALLOW },
   { listen: endpointOf('a', LOGIN_PORT, family), socks5: { users: [USER, JVM_USER] }, allow: ALLOW },
   { listen: endpointOf('a', FORWARD_PORT, family), peer: endpointOf('e', HTTP_PORT, family) },
+  { listen: endpointOf('a', RAW_FORWARD_PORT, family), peer: endpointOf('e', RAW_PORT, family) },
 ]);
 
 /** Java does not shorten IPv6 addresses. */
@@ -59,7 +61,7 @@ t.test('connections that the core opens', async (t) => {
   ): Promise<FlowDetail> {
     const flow = await rig.closed({ local, remote: listen });
     t.ok(flow.stitchedAt, 'it was stitched', { history: flow.history });
-    t.match(flow, { reason: 'fin', openedBy: 'core', outer: { remote: to } });
+    t.match(flow, { reason: 'fin', openedBy: 'core', outer: { remote: to }, stitchCause: ['now'] });
     t.strictSame({ up: flow.up.bytes, down: flow.down.bytes }, { up, down }, 'stream bytes');
     t.strictSame(flow.toShellStitched, { packets: 0, bytes: 0 }, 'nothing to the shell once stitched');
     return flow;
@@ -129,6 +131,24 @@ t.test('connections that the core opens', async (t) => {
       await checkFlow(t, { local, listen, to, up: read, down: written });
     });
   }
+
+  await t.test('whoever resets is named by role', async (t) => {
+    for (const [ending, reason] of [
+      ['client-reset', 'reset-by-core'],
+      ['server-reset', 'reset-by-peer'],
+      ['half-close', 'fin'],
+    ] as const) {
+      const go = rig.go();
+      const host = addressOf('a', 4);
+      const args = { host, port: RAW_FORWARD_PORT, ending, bytes: 100_000, seconds: 1, go: go.path };
+      const client = rig.startClient('ending', args, { host: 'b' });
+      const ends = await client.report<EndingResult>(0);
+      await rig.stitched(ends);
+      go.say();
+      await client.finished();
+      t.match(await rig.closed(ends), { reason, openedBy: 'core' }, ending);
+    }
+  });
 
   await t.test('curl is told why not', async (t) => {
     const proxy = `socks5h://${endpointOf('a', SOCKS_PORT)}`;
