@@ -1,0 +1,97 @@
+/**
+ * The simulation's worlds, with the kernel's program beside the flow engine: at every packet, request and tick the two
+ * have to agree on verdict, bytes, events and the whole record.
+ *
+ * `SUTURE_TWIN_SEEDS=n` runs the seeds 1 … n; `SUTURE_TWIN_SEED=n` runs that one.
+ */
+import t from 'tap';
+import type { Scenario } from '../support/sim/scenario.js';
+import { scenarioOf } from '../support/sim/scenario.js';
+import { type Outcome, Simulation } from '../support/sim/simulation.js';
+import type { SimEngine } from '../support/sim/switch-node.js';
+import type { TcpConfig } from '../support/sim/tcp-config.js';
+import { Kernel, whyNot } from './support/kernel.js';
+import { Twin } from './support/twin.js';
+
+const SEEDS = Number(process.env.SUTURE_TWIN_SEEDS ?? 200);
+const ONE_SEED = process.env.SUTURE_TWIN_SEED;
+const MOST_REPORTS = 5;
+
+/** A kept packet has at most 2048 bytes: super-segments stay, of fewer and smaller segments. */
+const MOST_PAYLOAD = 1900;
+const SMALL_MSS = 536;
+
+function small(config: TcpConfig): TcpConfig {
+  const mss = config.supers > 1 ? SMALL_MSS : Math.min(config.mss, 1460);
+  return { ...config, mss, supers: Math.min(config.supers, Math.floor(MOST_PAYLOAD / mss)) };
+}
+
+function smallScenario(seed: number): Scenario {
+  const scenario = scenarioOf(seed);
+  const { peer, outer, inner, core } = scenario;
+  return { ...scenario, peer: small(peer), outer: small(outer), inner: small(inner), core: small(core) };
+}
+
+interface Run extends Partial<Outcome> {
+  readonly compared: number;
+  readonly error?: string;
+}
+
+function run(kernel: Kernel, seed: number): Run {
+  const twin = new Twin(kernel, { forgetAfter: seed % 4 });
+  const engine: SimEngine = {
+    get outbox() {
+      return twin.outbox;
+    },
+    get busy() {
+      return twin.busy;
+    },
+    own: (ports) => twin.own(ports),
+    receive: (tuple, segment, now) => twin.receive(tuple, segment, now),
+    tick: (now) => twin.tick(now),
+    pair: (id, outer, inner, now) => twin.pair(id, outer, inner, now),
+    enable: (id, offsets, now) => twin.enable(id, offsets, now),
+    close: (id, now) => twin.close_(id, now),
+    flow: (id) => twin.flow(id),
+  };
+  try {
+    const outcome = new Simulation(smallScenario(seed), engine).run();
+    twin.close();
+    return { ...outcome, compared: twin.compared };
+  } catch (error) {
+    kernel.reset();
+    return { compared: twin.compared, error: error instanceof Error ? `${error.stack}` : String(error) };
+  }
+}
+
+const reason = whyNot();
+if (reason !== undefined) {
+  t.comment(`not run: ${reason}`);
+  t.test('the kernel follows the engine', { skip: reason }, () => {});
+} else {
+  t.test('the kernel follows the engine', async (t) => {
+    const kernel = await Kernel.load();
+    t.teardown(() => kernel.close());
+    const first = Number(ONE_SEED ?? 1);
+    const last = Number(ONE_SEED ?? SEEDS);
+    const reached = new Map<string, number>();
+    let failed = 0;
+    let compared = 0;
+    for (let seed = first; seed <= last && failed < MOST_REPORTS; seed++) {
+      const outcome = run(kernel, seed);
+      compared += outcome.compared;
+      for (const { state } of outcome.states ?? []) reached.set(state, (reached.get(state) ?? 0) + 1);
+      const wrong = outcome.error ?? (outcome.fault && `${outcome.fault.rule}: ${outcome.fault.text}`);
+      if (wrong === undefined) continue;
+      failed += 1;
+      t.fail(`seed ${seed}`);
+      t.comment(wrong);
+    }
+    t.equal(failed, 0);
+    t.comment(`${compared} packets compared; states ${JSON.stringify(Object.fromEntries(reached))}`);
+    if (ONE_SEED === undefined) {
+      t.ok((reached.get('stitched') ?? 0) > SEEDS / 4, 'flows were stitched');
+      t.ok((reached.get('cutting') ?? 0) > SEEDS / 10, 'flows drained');
+    }
+  });
+}

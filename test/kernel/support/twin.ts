@@ -1,0 +1,411 @@
+/**
+ * The flow engine and the kernel's program, side by side: both are given the same packets and requests, and the first
+ * difference of verdict, bytes, events or state is thrown.
+ *
+ * What differs by design is seen to here:
+ * - The order in which one step's packets leave: compared as a multiset.
+ * - `enable` before both handshakes are complete: the engine keeps the wish, the kernel answers with the state and the
+ *   process asks again. Here both are asked once the flow is `relayed`.
+ * - Forgetting: the kernel keeps the record of a flow that ended until it is told to forget it.
+ * - A packet with a bad checksum: the userspace path drops it before the engine sees it, the kernel keeps it bad.
+ *   Not given to a twin.
+ */
+
+import type { RingBuffer } from '../../../src/dataplane/kernel/libbpf.js';
+import { PacketPath } from '../../../src/dataplane/userspace/packet-path.js';
+import { type SendResult, SendResult as Sent } from '../../../src/dataplane/userspace/sender.js';
+import type { Connection } from '../../../src/flow/connection.js';
+import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../../src/flow/endpoints.js';
+import { FlowEngine, Verdict } from '../../../src/flow/engine.js';
+import { FlowRequestError } from '../../../src/flow/errors.js';
+import { type Flow, Mode } from '../../../src/flow/flow.js';
+import type { Emission, Outbox } from '../../../src/flow/outbox.js';
+import { FLOW_STATES } from '../../../src/flow/state.js';
+import { tupleOf } from '../../../src/wire/endpoint.js';
+import type { TcpSegment } from '../../../src/wire/segment.js';
+import type { Tuple } from '../../../src/wire/tuple.js';
+import { RecordComparison, readField } from './compare.js';
+import { describePacket, frameOf, wholeChecksum } from './frames.js';
+import { type Kernel, type Ran, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
+
+/** Nothing is split: the kernel leaves that to the interface. */
+const LARGEST_MTU = 65_535;
+const REMEMBERED_STEPS = 12;
+const EVENT_KINDS = ['state', 'fin', 'rst', 'forgotten'];
+const EVENT_FROM = [undefined, 'peer', 'core'];
+
+export class Difference extends Error {
+  override name = 'Difference';
+}
+
+/** Keeps the verdict, and takes any MSS, so that nothing is split. */
+class WatchedEngine extends FlowEngine {
+  verdict: Verdict | undefined;
+
+  override receive(tuple: Tuple, segment: TcpSegment, now: number): Verdict {
+    this.verdict = super.receive(tuple, segment, now);
+    return this.verdict;
+  }
+
+  /** As the data path sees it: of receivers whose MSS nobody knows. */
+  override get outbox(): Outbox {
+    const outbox = super.outbox;
+    const at = (index: number): Emission => {
+      const { tuple, segment, made } = outbox.at(index);
+      return { tuple, segment, made, mss: 0 };
+    };
+    return { count: outbox.count, at } as Outbox;
+  }
+
+  override get passMss(): number {
+    return 0;
+  }
+}
+
+interface Watched {
+  readonly slot: number;
+  readonly generation: number;
+  /** Set once the engine no longer knows it: the steps until the kernel is told. */
+  forgetIn?: number;
+}
+
+export interface TwinOptions {
+  /** How many steps a relayed flow that ended stays in the kernel. */
+  readonly forgetAfter?: number;
+}
+
+export class Twin {
+  readonly engine: WatchedEngine;
+  private readonly path: PacketPath;
+  private sent: Buffer[] = [];
+  private readonly engineEvents: string[] = [];
+  private readonly kernelEvents: string[] = [];
+  private readonly watched = new Map<Connection, Watched>();
+  private readonly comparison: RecordComparison;
+  private readonly steps: (() => string)[] = [];
+  private wanted: { readonly id: string; readonly offsets: StitchOffsets } | undefined;
+  private readonly ring: RingBuffer;
+  /** Packets that both sent; the test's proof that something was compared. */
+  compared = 0;
+
+  constructor(
+    readonly kernel: Kernel,
+    private readonly options: TwinOptions = {},
+  ) {
+    this.engine = new WatchedEngine({}, (flow, kind, from) => {
+      this.engineEvents.push(`${kind} ${flow.state} ${from ?? ''}`);
+    });
+    const keep = (bytes: Uint8Array, start: number, end: number): SendResult => {
+      this.sent.push(Buffer.from(bytes.subarray(start, end)));
+      return Sent.Sent;
+    };
+    this.path = new PacketPath(this.engine, { sendIpv4: keep, sendIpv6: keep }, LARGEST_MTU);
+    this.comparison = new RecordComparison(kernel);
+    this.ring = kernel.ring((record) => this.kernelEvents.push(this.eventText(record)));
+  }
+
+  /** Ends the run: the kernel forgets all, and nothing may be left. */
+  close(): void {
+    const live = [...this.engine['index'].connections()].filter((x) => x.flow === undefined).length;
+    const unpaired = this.kernel.unpairedCount();
+    const left = this.kernel.reset();
+    this.ring.consume();
+    if (unpaired !== live) this.fail([`unpaired: kernel ${unpaired}, engine ${live}`]);
+    if (left) this.fail([left]);
+  }
+
+  // ---- what a SimEngine has
+
+  get outbox(): Outbox {
+    return this.engine['stepper'].outbox;
+  }
+
+  get busy(): boolean {
+    return this.engine.busy || this.wanted !== undefined;
+  }
+
+  flow(id: string): Flow | undefined {
+    return this.engine.flow(id);
+  }
+
+  own(ports: OwnedPorts): void {
+    this.engine.own(ports);
+    this.kernel.own(ports);
+  }
+
+  receive(tuple: Tuple, segment: TcpSegment, now: number): Verdict {
+    return this.receiveFrame(frameOf(tuple, segment), Math.floor(now)) ?? Verdict.Host;
+  }
+
+  pair(id: string, outer: ConnectionEndpoints, inner: ConnectionEndpoints, time: number): Reply {
+    const now = Math.floor(time);
+    this.note(() => `pair at ${now}`);
+    const engine = this.attempt(() => this.engine.pair(id, outer, inner, now));
+    const { reply } = this.kernel.ask(
+      {
+        ask: this.kernel.number('ASK_PAIR'),
+        outer: tupleOf(outer.remote, outer.local),
+        inner: tupleOf(inner.remote, inner.local),
+      },
+      now,
+    );
+    this.sameAnswer(engine, reply);
+    if (engine instanceof FlowRequestError) {
+      this.settle([]);
+      return reply;
+    }
+    // A connection that was unpaired is known by now under its slot.
+    this.watched.set(engine.outer, { slot: reply.slot, generation: reply.generation });
+    this.watched.set(engine.inner, { slot: reply.slot, generation: reply.generation });
+    this.settle([]);
+    return reply;
+  }
+
+  /** Given to both as soon as the flow is relayed. */
+  enable(id: string, offsets: StitchOffsets, time: number): void {
+    const now = Math.floor(time);
+    if (this.engine.flow(id)?.state === 'watched') {
+      this.wanted = { id, offsets };
+      const { reply } = this.askFor(id, 'ASK_ENABLE', now, offsets);
+      if (reply.answer !== this.kernel.number('ANSWER_DONE') || reply.state !== 0) {
+        this.fail([`enable while watched: ${JSON.stringify(reply)}`]);
+      }
+      this.settle([]);
+      this.engine['stepper'].clear();
+      return;
+    }
+    this.note(() => `enable ${JSON.stringify(offsets)} at ${now}`);
+    const engine = this.attempt(() => this.engine.enable(id, offsets, now));
+    this.sameRequest(id, engine, 'ASK_ENABLE', now, offsets);
+  }
+
+  close_(id: string, time: number): void {
+    const now = Math.floor(time);
+    this.note(() => `close at ${now}`);
+    const engine = this.attempt(() => this.engine.close(id, now));
+    this.sameRequest(id, engine, 'ASK_CLOSE', now);
+  }
+
+  tick(time: number): void {
+    const now = Math.floor(time);
+    if (this.wanted && this.engine.flow(this.wanted.id)?.state !== 'watched') {
+      const { id, offsets } = this.wanted;
+      this.wanted = undefined;
+      if (this.engine.flow(id)?.state === 'relayed') {
+        this.enable(id, offsets, now);
+        return;
+      }
+    }
+    this.note(() => `tick at ${now}`);
+    const moving = [...this.engine['stepper']['moving']];
+    this.engine.tick(now);
+    this.sent = [];
+    this.path.sendMade();
+    const packets: Buffer[] = [];
+    for (const flow of moving) {
+      packets.push(...this.ask(this.placeOf(flow.outer), 'ASK_TICK', now).packets);
+    }
+    this.endForgotten(now);
+    this.settle(packets);
+  }
+
+  // ---- what tests of single packets use
+
+  /** Gives a frame to both; undefined where it never came to the engine. */
+  receiveFrame(frame: Buffer, now: number): Verdict | undefined {
+    this.note(() => `${describePacket(frame.subarray(14))} at ${now}`);
+    this.engine['stepper'].clear();
+    this.engine.verdict = undefined;
+    this.sent = [];
+    // The path overwrites the frame that it is given.
+    this.path.receive(Buffer.from(frame), frame.length, false, now);
+    const { verdict } = this.engine;
+    const ran = this.kernel.receive(frame, now);
+    this.sameVerdict(verdict, ran);
+    if (verdict !== Verdict.Emit) this.sent = [];
+    this.settle(ran.packets);
+    return verdict;
+  }
+
+  private sameVerdict(verdict: Verdict | undefined, { retval }: Ran): void {
+    const expected = verdict === Verdict.Emit ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+    if (retval !== expected) this.fail([`verdict: kernel ${retval}, engine ${verdict}`]);
+  }
+
+  private attempt<T>(request: () => T): T | FlowRequestError {
+    try {
+      return request();
+    } catch (error) {
+      if (error instanceof FlowRequestError) return error;
+      throw error;
+    }
+  }
+
+  private sameRequest(
+    id: string,
+    engine: Flow | FlowRequestError,
+    ask: 'ASK_ENABLE' | 'ASK_CLOSE',
+    now: number,
+    offsets?: StitchOffsets,
+  ): void {
+    this.sent = [];
+    this.path.sendMade();
+    if (engine instanceof FlowRequestError && engine.code === 'SUT_FLOW_UNKNOWN') {
+      this.settle([]);
+      return;
+    }
+    const { reply, packets } = this.askFor(id, ask, now, offsets, engine);
+    this.sameAnswer(engine, reply);
+    if (!(engine instanceof FlowRequestError) && FLOW_STATES[reply.state] !== engine.state) {
+      this.fail([`answered state: kernel ${FLOW_STATES[reply.state]}, engine ${engine.state}`]);
+    }
+    this.settle(packets);
+  }
+
+  private sameAnswer(engine: Flow | FlowRequestError, { answer }: Reply): void {
+    const names: Record<string, readonly string[]> = {
+      SUT_CONFLICT: ['ANSWER_OUTER_TAKEN', 'ANSWER_INNER_TAKEN'],
+      SUT_FLOW_STATE: ['ANSWER_STATE'],
+    };
+    const expected = engine instanceof FlowRequestError ? names[engine.code] : ['ANSWER_DONE'];
+    if (expected?.some((name) => this.kernel.number(name) === answer)) return;
+    this.fail([
+      `answer: kernel ${answer}, engine ${engine instanceof FlowRequestError ? engine.code : 'done'}`,
+    ]);
+  }
+
+  private askFor(
+    id: string,
+    ask: string,
+    now: number,
+    offsets?: StitchOffsets,
+    known: Flow | FlowRequestError | undefined = this.engine.flow(id),
+  ): ReturnType<Kernel['ask']> {
+    const flow = known instanceof FlowRequestError ? this.engine.flow(id) : known;
+    if (!flow) throw new Error(`no flow ${id}`);
+    return this.ask(this.placeOf(flow.outer), ask, now, offsets);
+  }
+
+  private ask(place: Watched, ask: string, now: number, offsets?: StitchOffsets): ReturnType<Kernel['ask']> {
+    const { slot, generation } = place;
+    const o = offsets;
+    return this.kernel.ask(
+      {
+        ask: this.kernel.number(ask),
+        slot,
+        generation,
+        ...(o && {
+          consumed: [o.consumedFromPeer, o.consumedFromCore] as const,
+          injected: [o.injectedToPeer, o.injectedToCore] as const,
+        }),
+      },
+      now,
+    );
+  }
+
+  private placeOf(x: Connection): Watched {
+    const known = this.watched.get(x);
+    if (known) return known;
+    const slot = this.kernel.placeOf(x.toShell)?.slot;
+    if (slot === undefined) this.fail(['the kernel has no record of a connection that the engine knows']);
+    const found = { slot: slot as number, generation: this.kernel.generationOf(slot as number) };
+    this.watched.set(x, found);
+    return found;
+  }
+
+  // ---- what is compared after each step
+
+  private settle(packets: Buffer[]): void {
+    const differ: string[] = [];
+    this.ring.consume();
+    this.comparePackets(differ, packets);
+    this.compareEvents(differ);
+    this.compareRecords(differ);
+    if (differ.length > 0) this.fail(differ);
+    this.forgetDue();
+  }
+
+  private comparePackets(differ: string[], packets: Buffer[]): void {
+    const engine = this.sent.map((packet) => packet.toString('latin1')).sort();
+    const kernel = packets.map((packet) => wholeChecksum(packet).toString('latin1')).sort();
+    this.compared += engine.length;
+    if (engine.length === kernel.length && engine.every((bytes, i) => bytes === kernel[i])) return;
+    const list = (name: string, all: string[]): string =>
+      `${name}:\n${all.map((bytes) => `    ${describePacket(Buffer.from(bytes, 'latin1'))}`).join('\n')}`;
+    differ.push(list('engine sent', engine), list('kernel sent', kernel));
+  }
+
+  private compareEvents(differ: string[]): void {
+    const engine = this.engineEvents.splice(0).join(', ');
+    const kernel = this.kernelEvents.splice(0).join(', ');
+    if (engine !== kernel) differ.push(`events: kernel ${kernel || 'none'}; engine ${engine || 'none'}`);
+  }
+
+  private compareRecords(differ: string[]): void {
+    const seen = new Set<Flow>();
+    for (const x of this.engine['index'].connections()) {
+      if (x.flow && seen.has(x.flow)) continue;
+      const { slot } = this.placeOf(x);
+      const record = this.kernel.recordOf(slot);
+      if (x.flow) {
+        seen.add(x.flow);
+        differ.push(...this.comparison.flow(record, x.flow));
+      } else {
+        differ.push(...this.comparison.unpaired(record, x));
+      }
+    }
+  }
+
+  /** The engine gave up flows that were quiet for too long; the process tells the kernel so. */
+  private endForgotten(now: number): void {
+    for (const [x, place] of this.watched) {
+      if (this.isKnown(x) || !x.flow || x !== x.flow.outer) continue;
+      const { offset, size } = this.kernel.field('flow', 'state');
+      const state = FLOW_STATES[readField(this.kernel.recordOf(place.slot), offset, size)];
+      const over = state === 'closed' || state === 'broken';
+      if (!over && x.flow.reason !== undefined) this.ask(place, 'ASK_IDLE', now);
+    }
+  }
+
+  private isKnown(x: Connection): boolean {
+    return this.engine['index'].find(x.toShell)?.connection === x;
+  }
+
+  /** Tells the kernel to forget what the engine has forgotten. */
+  private forgetDue(): void {
+    for (const [x, place] of this.watched) {
+      if (this.isKnown(x)) continue;
+      if (x.flow === undefined) {
+        this.watched.delete(x);
+        this.askToForget(place);
+        continue;
+      }
+      const relayed = x.flow.mode <= Mode.Clamp;
+      place.forgetIn ??= relayed ? (this.options.forgetAfter ?? 0) : 0;
+      if (place.forgetIn-- > 0) continue;
+      this.watched.delete(x);
+      if (x === x.flow.outer) this.askToForget(place);
+    }
+  }
+
+  private askToForget(place: Watched): void {
+    this.ask(place, 'ASK_FORGET', 0);
+    this.ring.consume();
+    this.kernelEvents.length = 0;
+  }
+
+  private eventText(record: Buffer): string {
+    const at = (name: string): number => record[this.kernel.field('event', name).offset] as number;
+    return `${EVENT_KINDS[at('kind')]} ${FLOW_STATES[at('state')]} ${EVENT_FROM[at('from')] ?? ''}`;
+  }
+
+  private note(step: () => string): void {
+    this.steps.push(step);
+    if (this.steps.length > REMEMBERED_STEPS) this.steps.shift();
+  }
+
+  private fail(differ: readonly string[]): never {
+    const steps = this.steps.map((step) => `  ${step()}`).join('\n');
+    throw new Difference(`${differ.join('\n')}\nafter\n${steps}`);
+  }
+}
