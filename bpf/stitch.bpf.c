@@ -84,7 +84,8 @@ static __always_inline int starts_anew(const struct flow *f, const struct conn *
 		return 1;
 	if (f->state != STATE_CLOSED)
 		return 0;
-	if (f->reason != REASON_FIN)
+	/* A relayed flow that ended counts as forgotten. */
+	if (f->mode <= MODE_CLAMP || f->reason != REASON_FIN)
 		return 1;
 	if (x->bits & CONN_TIMESTAMPS && s->tsval != 0)
 		return (s32)(s->tsval - x->far.tsval) > 0;

@@ -143,11 +143,17 @@ export class Driver {
     return this.options.timestamps === false ? {} : { tsval: 110, tsecr: 100 };
   }
 
-  /** The peer's handshake and the pairing. */
-  openOuter(): this {
+  /** The peer's handshake. */
+  openUnpaired(): this {
     this.syn('E', false);
     this.syn('A>E', true);
     this.send('E', { ack: 0, ...this.ts() });
+    return this;
+  }
+
+  /** The peer's handshake and the pairing. */
+  openOuter(): this {
+    this.openUnpaired();
     this.engine.pair('f', OUTER, INNER, this.now);
     return this;
   }

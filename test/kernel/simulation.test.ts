@@ -51,12 +51,12 @@ function run(kernel: Kernel, seed: number): Run {
     tick: (now) => twin.tick(now),
     pair: (id, outer, inner, now) => twin.pair(id, outer, inner, now),
     enable: (id, offsets, now) => twin.enable(id, offsets, now),
-    close: (id, now) => twin.close_(id, now),
+    close: (id, now) => twin.close(id, now),
     flow: (id) => twin.flow(id),
   };
   try {
     const outcome = new Simulation(smallScenario(seed), engine).run();
-    twin.close();
+    twin.end();
     return { ...outcome, compared: twin.compared };
   } catch (error) {
     kernel.reset();

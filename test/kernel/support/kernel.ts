@@ -175,9 +175,8 @@ export class Kernel {
   }
 
   ask(request: Request, now: number): { readonly reply: Reply; readonly packets: Buffer[] } {
-    const { structs } = this.abi;
     const frame = this.requestFrame.fill(0);
-    const at = (field: string): number => ETHERNET_HEADER + (structs.request?.[field] as Field).offset;
+    const at = (field: string): number => ETHERNET_HEADER + this.field('request', field).offset;
     const { ask, slot = 0, generation = 0, consumed = [0, 0], injected = [0, 0], outer, inner } = request;
     frame.writeUInt16BE(this.isIpv4(slot, outer) ? 0x0800 : 0x86dd, 12);
     frame.writeUInt32LE(ask, at('ask'));

@@ -105,7 +105,7 @@ export class Twin {
   }
 
   /** Ends the run: the kernel forgets all, and nothing may be left. */
-  close(): void {
+  end(): void {
     const live = [...this.engine['index'].connections()].filter((x) => x.flow === undefined).length;
     const unpaired = this.kernel.unpairedCount();
     const left = this.kernel.reset();
@@ -137,10 +137,17 @@ export class Twin {
     return this.receiveFrame(frameOf(tuple, segment), Math.floor(now)) ?? Verdict.Host;
   }
 
-  pair(id: string, outer: ConnectionEndpoints, inner: ConnectionEndpoints, time: number): Reply {
+  pair(id: string, outer: ConnectionEndpoints, inner: ConnectionEndpoints, time: number): void {
     const now = Math.floor(time);
     this.note(() => `pair at ${now}`);
+    this.sent = [];
     const engine = this.attempt(() => this.engine.pair(id, outer, inner, now));
+    if (engine instanceof FlowRequestError && engine.code === 'SUT_FLOW_EXISTS') {
+      // Names are the process's.
+      this.settle([]);
+      return;
+    }
+    this.forgetDue(true);
     const { reply } = this.kernel.ask(
       {
         ask: this.kernel.number('ASK_PAIR'),
@@ -152,13 +159,12 @@ export class Twin {
     this.sameAnswer(engine, reply);
     if (engine instanceof FlowRequestError) {
       this.settle([]);
-      return reply;
+      return;
     }
     // A connection that was unpaired is known by now under its slot.
     this.watched.set(engine.outer, { slot: reply.slot, generation: reply.generation });
     this.watched.set(engine.inner, { slot: reply.slot, generation: reply.generation });
     this.settle([]);
-    return reply;
   }
 
   /** Given to both as soon as the flow is relayed. */
@@ -166,6 +172,7 @@ export class Twin {
     const now = Math.floor(time);
     if (this.engine.flow(id)?.state === 'watched') {
       this.wanted = { id, offsets };
+      this.sent = [];
       const { reply } = this.askFor(id, 'ASK_ENABLE', now, offsets);
       if (reply.answer !== this.kernel.number('ANSWER_DONE') || reply.state !== 0) {
         this.fail([`enable while watched: ${JSON.stringify(reply)}`]);
@@ -179,7 +186,7 @@ export class Twin {
     this.sameRequest(id, engine, 'ASK_ENABLE', now, offsets);
   }
 
-  close_(id: string, time: number): void {
+  close(id: string, time: number): void {
     const now = Math.floor(time);
     this.note(() => `close at ${now}`);
     const engine = this.attempt(() => this.engine.close(id, now));
@@ -372,7 +379,7 @@ export class Twin {
   }
 
   /** Tells the kernel to forget what the engine has forgotten. */
-  private forgetDue(): void {
+  private forgetDue(all = false): void {
     for (const [x, place] of this.watched) {
       if (this.isKnown(x)) continue;
       if (x.flow === undefined) {
@@ -382,7 +389,7 @@ export class Twin {
       }
       const relayed = x.flow.mode <= Mode.Clamp;
       place.forgetIn ??= relayed ? (this.options.forgetAfter ?? 0) : 0;
-      if (place.forgetIn-- > 0) continue;
+      if (!all && place.forgetIn-- > 0) continue;
       this.watched.delete(x);
       if (x === x.flow.outer) this.askToForget(place);
     }
