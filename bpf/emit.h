@@ -61,7 +61,7 @@ static __always_inline void put_word(struct work *w, u32 at, u32 value)
 	put(w, at + 3, value);
 }
 
-/* Options of a SYN that the alignment took out become NOPs; the MSS may be another. */
+/* Options that were taken out become NOPs; the MSS may be another. */
 static long write_option(u64 index, void *context)
 {
 	struct work *w = ((struct option_walk *)context)->w;
@@ -140,14 +140,16 @@ static __always_inline void write_edited(struct work *w, struct emission *e)
 	w->wanted[13] = s->flags;
 	write16(w->wanted + 14, s->window);
 	*(u16 *)(w->wanted + TCP_CHECKSUM) = *(u16 *)(w->present + TCP_CHECKSUM);
-	if (w->segment.flags & FLAG_SYN) {
+	/* Of a second option of one kind, `timestamps_at` and `sack_at` know nothing. */
+	if (w->segment.flags & FLAG_SYN || w->segment.options & OPT_UNKNOWN) {
 		struct option_walk walk = { .w = w };
 
 		e->unused = 0;
 		w->walk_at = TCP_HEADER;
 		bpf_loop(40, write_option, &walk, 0);
-		return;
 	}
+	if (w->segment.flags & FLAG_SYN)
+		return;
 	if (w->timestamps_at) {
 		put_word(w, w->timestamps_at + 2, s->tsval);
 		put_word(w, w->timestamps_at + 6, s->tsecr);

@@ -78,14 +78,18 @@ static __always_inline void send_events(struct work *w)
 /* RFC 6191 section 2: a SYN on the tuple of a flow that is over. */
 static __always_inline int starts_anew(const struct flow *f, const struct conn *x, const struct segment *s, u32 inner)
 {
-	if (!(s->flags & FLAG_SYN) || s->flags & FLAG_ACK || inner)
+	if (!(s->flags & FLAG_SYN) || s->flags & FLAG_ACK)
+		return 0;
+	/* A relayed flow that ended counts as forgotten. */
+	if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP)
+		return 1;
+	if (inner)
 		return 0;
 	if (f->state == STATE_BROKEN)
 		return 1;
 	if (f->state != STATE_CLOSED)
 		return 0;
-	/* A relayed flow that ended counts as forgotten. */
-	if (f->mode <= MODE_CLAMP || f->reason != REASON_FIN)
+	if (f->reason != REASON_FIN)
 		return 1;
 	if (x->bits & CONN_TIMESTAMPS && s->tsval != 0)
 		return (s32)(s->tsval - x->far.tsval) > 0;

@@ -74,6 +74,36 @@ export function tupleBytes(tuple: Tuple, into = Buffer.alloc(36), at = 0): Buffe
   return into;
 }
 
+/** bpf/segment.h: key_of. */
+export function keyOf(tuple: Buffer): Buffer {
+  const key = Buffer.alloc(16);
+  const word = (i: number): number => tuple.readUInt32LE(4 * i);
+  if (word(0) === 0 && word(1) === 0 && tuple.readUInt32BE(8) === 0xffff) {
+    for (const [i, from] of [3, 7, 8].entries()) key.writeUInt32LE(word(from), 4 * i);
+    key.writeUInt32LE(4, 12);
+    return key;
+  }
+  let x = mix(word(0), word(1));
+  x = mix(x ^ word(2), word(3));
+  let y = mix(word(4) ^ x, word(5));
+  y = mix(y ^ word(6), word(7));
+  const rest = (6 | (mix(x ^ word(3), y ^ word(7)) << 8)) >>> 0;
+  for (const [i, value] of [x, y, word(8), rest].entries()) key.writeUInt32LE(value, 4 * i);
+  return key;
+}
+
+function mix(a: number, b: number): number {
+  let x = Math.imul(a ^ (b >>> 15) ^ b, 0x85ebca6b);
+  x ^= x >>> 13;
+  x = Math.imul(x, 0xc2b2ae35);
+  return (x ^ (x >>> 16)) >>> 0;
+}
+
+export interface Place {
+  readonly slot: number;
+  readonly inner: number;
+}
+
 /** Why the program can't be loaded on this machine; undefined when it can. */
 export function whyNot(): string | undefined {
   if (!existsSync(OBJECT_PATH)) return `${OBJECT_PATH} is not there (no clang when the set-up ran)`;
@@ -102,6 +132,7 @@ export class Kernel {
   private readonly packetBytes: Buffer;
   private readonly requestFrame = Buffer.alloc(REQUEST_FRAME);
   private readonly keys = Array.from({ length: Math.max(SLOTS, 32) }, (_, i) => key32(i));
+  private readonly placeBytes = Buffer.alloc(8);
   private readonly slotBytes = Buffer.alloc(4);
 
   private constructor(
@@ -209,6 +240,12 @@ export class Kernel {
     return found;
   }
 
+  sizeOf(struct: string): number {
+    const found = this.abi.sizes[struct];
+    if (found === undefined) throw new Error(`no struct ${struct} in abi.h`);
+    return found;
+  }
+
   number(name: string): number {
     const found = this.abi.numbers[name];
     if (found === undefined) throw new Error(`no ${name} in abi.h`);
@@ -232,20 +269,16 @@ export class Kernel {
     return this.recordOf(slot).readUInt32LE(this.field('flow', 'generation').offset);
   }
 
-  /** Where a tuple leads to. */
-  placeOf(tuple: Tuple): { readonly slot: number; readonly inner: number } | undefined {
+  /** Where a tuple leads to; undefined when it is not known, or leads to a record of another one's. */
+  placeOf(tuple: Tuple): Place | undefined {
     const bytes = tupleBytes(tuple);
-    const { offset } = this.field('flow', 'conn');
-    const size = this.abi.sizes.conn as number;
-    const at = this.field('conn', 'tuple').offset;
-    for (const slot of this.usedSlots()) {
-      const record = this.recordOf(slot);
-      for (const inner of [0, 1]) {
-        const start = offset + size * inner + at;
-        if (record.subarray(start, start + 36).equals(bytes)) return { slot, inner };
-      }
-    }
-    return undefined;
+    if (!this.maps.connections.lookup(keyOf(bytes), this.placeBytes)) return undefined;
+    const slot = this.placeBytes.readUInt32LE(this.field('place', 'slot').offset);
+    const inner = this.placeBytes.readUInt16LE(this.field('place', 'inner').offset);
+    const start =
+      this.field('flow', 'conn').offset + this.sizeOf('conn') * inner + this.field('conn', 'tuple').offset;
+    const record = this.recordOf(slot);
+    return record.subarray(start, start + bytes.length).equals(bytes) ? { slot, inner } : undefined;
   }
 
   /**
