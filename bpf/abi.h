@@ -72,6 +72,8 @@ enum {
 	REASON_RESET_BY_SHELL,
 	REASON_IDLE,
 	REASON_RELEASED,
+	/* Never by the program. */
+	REASON_SWITCH_LOST,
 };
 
 /* Addresses in their IPv4-mapped form where they are IPv4 (RFC 4291 section 2.5.5.2). */

@@ -186,10 +186,8 @@ export class Kernel {
     for (let i = 0; i < 4; i++) key.writeUInt32BE(words[i] as number, 4 * i);
     const value = Buffer.alloc(this.maps.owners.valueBytes);
     this.maps.owners.lookup(key, value);
-    const count = value.readUInt32LE(0);
-    value.writeUInt32LE(count + 1, 0);
-    value.writeUInt16LE(from, 4 + 4 * count);
-    value.writeUInt16LE(to, 6 + 4 * count);
+    for (let port = from; port <= to; port++)
+      value[port >> 3] = (value[port >> 3] as number) | (1 << (port & 7));
     this.maps.owners.update(key, value);
     this.owned.push(key);
   }
