@@ -60,6 +60,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     admin: '/run/suture/s1.sock',
     limits: {
       agents: 64,
+      flows: 65_536,
       flowsPerAgent: 20_000,
       halfOpen: 16_384,
       requestsPerSecond: 20_000,
