@@ -160,7 +160,8 @@ function edgesOf(x: Connection): number[] {
   const cuts = [x.cut, x.cutMax, x.transparentFrom];
   const y = x.other;
   const mapped = [y.far.ack, y.far.edge, y.shell.max].map((seq) => seq - x.delta);
-  const other = [y.far.max, y.shell.ack].map((seq) => seq + y.delta);
+  const across = [y.far.max, y.shell.ack, y.far.dataMax, y.far.finEnd, y.toldAck, y.cut, y.cutMax];
+  const other = [...across, y.transparentFrom, y.transparentFrom].map((seq) => seq + y.delta);
   return [...own, ...told, ...cuts, ...mapped, ...other];
 }
 

@@ -152,6 +152,31 @@ export class RecordComparison {
     return differ;
   }
 
+  /** An event repeats what the record says once the step is over; the engine is compared with the record. */
+  event(event: Buffer): string[] {
+    const { kernel } = this;
+    const slot = event.readUInt32LE(kernel.field('event', 'slot').offset);
+    const record = kernel.recordOf(slot);
+    const differ: string[] = [];
+    const same = (name: string, at: number, from: Field): void => {
+      const said = event.subarray(at, at + from.size);
+      const is = record.subarray(from.offset, from.offset + from.size);
+      if (!said.equals(is))
+        differ.push(`event ${name}: ${said.toString('hex')}, record ${is.toString('hex')}`);
+    };
+    for (const name of ['generation', 'reason', 'to_shell_packets', 'to_shell_bytes', 'opened', 'id', 'at']) {
+      same(name, kernel.field('event', name).offset, kernel.field('flow', name));
+    }
+    const bytes = kernel.field('conn', 'far').offset + kernel.field('sender', 'bytes').offset;
+    for (const inner of [0, 1]) {
+      const conn = this.connAt + inner * this.connSize;
+      const packets = conn + kernel.field('conn', 'packets').offset;
+      same('packets', kernel.field('event', 'packets').offset + 8 * inner, { offset: packets, size: 8 });
+      same('bytes', kernel.field('event', 'bytes').offset + 8 * inner, { offset: conn + bytes, size: 8 });
+    }
+    return differ;
+  }
+
   /** Each state but the first has the time of its latest beginning. */
   private history(differ: string[], record: Buffer, flow: Flow): void {
     const begin = flow.history[0]?.at ?? 0;

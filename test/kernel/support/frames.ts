@@ -1,7 +1,7 @@
 /** Frames for the differential tests, and packets as text. */
 
 import { tcpPacket } from '../../../src/wire/build.js';
-import { finishChecksum, sumBytes } from '../../../src/wire/checksum.js';
+import { finishChecksum, foldSum, sumBytes } from '../../../src/wire/checksum.js';
 import { FrameKind, FrameView } from '../../../src/wire/frame.js';
 import { pseudoSum } from '../../../src/wire/ip.js';
 import { computeChecksum } from '../../../src/wire/rewrite.js';
@@ -49,6 +49,8 @@ export interface RawPacket {
   /** IPv4 options, a multiple of 4 bytes; or whole IPv6 extension headers, each begun by its own type. */
   readonly ipOptions?: Uint8Array;
   readonly extensions?: readonly { readonly type: number; readonly body: Uint8Array }[];
+  /** The checksum is left to the interface: the field has the sum of the pseudo-header. */
+  readonly partial?: boolean;
   /** Added to the right checksum. */
   readonly spoil?: number;
   /** Behind the packet, as padding of short Ethernet frames. */
@@ -79,7 +81,8 @@ export function rawFrame(raw: RawPacket): Buffer {
   }
   const pseudo = pseudoSum(packet, 0, tuple.isIpv4 ? 4 : 6, IpProto.Tcp, tcp.length);
   const check = finishChecksum(sumBytes(packet, ip.length, packet.length, pseudo));
-  packet.writeUInt16BE((check + (raw.spoil ?? 0)) & 0xffff, ip.length + 16);
+  const field = raw.partial ? foldSum(pseudo) : (check + (raw.spoil ?? 0)) & 0xffff;
+  packet.writeUInt16BE(field, ip.length + 16);
   return Buffer.concat([ethernet(packet), Buffer.alloc(raw.padding ?? 0)]);
 }
 
@@ -122,6 +125,10 @@ const tuple = new Tuple();
 export function wholeChecksum(packet: Buffer): Buffer {
   if (view.parseIp(packet, 0, packet.length) === FrameKind.Tcp && view.isPartial) computeChecksum(view);
   return packet;
+}
+
+export function isPartial(packet: Buffer): boolean {
+  return view.parseIp(packet, 0, packet.length) === FrameKind.Tcp && view.isPartial;
 }
 
 export function describePacket(packet: Buffer): string {

@@ -25,7 +25,7 @@ import { tupleOf } from '../../../src/wire/endpoint.js';
 import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { RecordComparison, readField } from './compare.js';
-import { describePacket, frameOf, wholeChecksum } from './frames.js';
+import { describePacket, frameOf, isPartial, wholeChecksum } from './frames.js';
 import { type Kernel, type Ran, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
 
 /** Nothing is split: the kernel leaves that to the interface. */
@@ -78,6 +78,7 @@ export class Twin {
   readonly engine: WatchedEngine;
   private readonly path: PacketPath;
   private sent: Buffer[] = [];
+  private lastEvent: Buffer | undefined;
   private readonly engineEvents: string[] = [];
   private readonly kernelEvents: string[] = [];
   private readonly watched = new Map<Connection, Watched>();
@@ -87,6 +88,8 @@ export class Twin {
   private readonly ring: RingBuffer;
   /** Packets that both sent; the test's proof that something was compared. */
   compared = 0;
+  /** All that the kernel sent last has a checksum that is left to the interface. */
+  wasPartial = false;
 
   constructor(
     readonly kernel: Kernel,
@@ -101,7 +104,10 @@ export class Twin {
     };
     this.path = new PacketPath(this.engine, { sendIpv4: keep, sendIpv6: keep }, LARGEST_MTU);
     this.comparison = new RecordComparison(kernel);
-    this.ring = kernel.ring((record) => this.kernelEvents.push(this.eventText(record)));
+    this.ring = kernel.ring((record) => {
+      this.kernelEvents.push(this.eventText(record));
+      this.lastEvent = Buffer.from(record);
+    });
   }
 
   /** Ends the run: the kernel forgets all, and nothing may be left. */
@@ -228,6 +234,7 @@ export class Twin {
     this.path.receive(Buffer.from(frame), frame.length, false, now);
     const { verdict } = this.engine;
     const ran = this.kernel.receive(frame, now);
+    this.wasPartial = ran.packets.length > 0 && ran.packets.every(isPartial);
     this.sameVerdict(verdict, ran);
     if (verdict !== Verdict.Emit) this.sent = [];
     this.settle(ran.packets);
@@ -346,6 +353,8 @@ export class Twin {
     const engine = this.engineEvents.splice(0).join(', ');
     const kernel = this.kernelEvents.splice(0).join(', ');
     if (engine !== kernel) differ.push(`events: kernel ${kernel || 'none'}; engine ${engine || 'none'}`);
+    if (this.lastEvent) differ.push(...this.comparison.event(this.lastEvent));
+    this.lastEvent = undefined;
   }
 
   private compareRecords(differ: string[]): void {
@@ -399,6 +408,7 @@ export class Twin {
     this.ask(place, 'ASK_FORGET', 0);
     this.ring.consume();
     this.kernelEvents.length = 0;
+    this.lastEvent = undefined;
   }
 
   private eventText(record: Buffer): string {
