@@ -15,7 +15,7 @@ import type { FlowDetail } from '../../src/switch/admin-protocol.js';
 import { formatEndpoint, parseEndpoint } from '../../src/wire/endpoint.js';
 import { checkTransfer } from '../support/lab/checks.js';
 import type { EndingResult, StreamResult, TransferResult } from '../support/lab/results.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const BYTES = 20_000_000;
 const SOCKS_PORT = 1080;
@@ -52,7 +52,7 @@ function canonical(endpoint: string): string {
 t.test('connections that the core opens', async (t) => {
   const rig = await Rig.up(t);
   const workload = rig.stage.startWorkload('e');
-  await rig.stage.startSwitch({ dataplane: 'userspace' });
+  await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE });
   await Promise.all([rig.stage.startCore([], { calls: 'any' }), rig.stage.startShell(ROUTES), workload]);
 
   async function checkFlow(

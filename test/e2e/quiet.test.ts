@@ -2,7 +2,7 @@
 import t from 'tap';
 import { addressOf, endpointOf, HTTP_PORT, RAW_PORT, route } from '../../src/lab/stage.js';
 import type { ConnectResult } from '../support/lab/results.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const DISCOVERY_PORT = 47_627;
 const KEEPALIVE_SECONDS = 2;
@@ -15,7 +15,7 @@ t.test('a peer that is gone, and another discovery port', async (t) => {
   const routes = [route(RAW_PORT, RAW_PORT, 'never'), route(HTTP_PORT, HTTP_PORT)];
   const discovery = { port: DISCOVERY_PORT };
   const starting = rig.stage.startWorkload();
-  await rig.stage.startSwitch({ dataplane: 'userspace', discovery });
+  await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE, discovery });
   const [workload] = await Promise.all([
     starting,
     rig.stage.startCore([endpointOf('b', RAW_PORT)], { discovery }),
