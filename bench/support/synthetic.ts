@@ -19,7 +19,7 @@ export interface SyntheticFlows {
 }
 
 /** What a switch needs in its config to take a million of them. */
-export const SYNTHETIC_CONFIG: ConfigObject = { limits: { flows: 1_050_000 } };
+export const SYNTHETIC_CONFIG: ConfigObject = { limits: { flows: 1_048_576 } };
 
 const BATCH = 4096;
 const KEY_BYTES = 16;
