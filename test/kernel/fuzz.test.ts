@@ -11,8 +11,9 @@ import type { DriverOptions } from '../flow/driver.js';
 import { type From, INNER, NO_OFFSETS, OUTER } from '../flow/driver.js';
 import { type Family, TwinDriver, withKernel, withTwin } from './support/driver.js';
 import { rawFrame } from './support/frames.js';
+import { insideEngine } from './support/inside.js';
 
-const RUNS = Number(process.env.SUTURE_TWIN_RUNS ?? 60);
+const RUNS = Number(process.env.SUTURE_TWIN_RUNS ?? 150);
 const SEED = Number(process.env.SUTURE_TWIN_FUZZ_SEED ?? 1);
 const PACKETS = 25;
 const MOST_OPTIONS = 40;
@@ -201,7 +202,7 @@ function extensionsOf(words: number): { type: number; body: Buffer }[] {
 
 function send({ twin, tuples, now }: TwinDriver, given: GivenPacket): void {
   const tuple = tuples[given.from];
-  const entry = twin.engine['index'].find(tuple);
+  const entry = insideEngine(twin.engine).index.find(tuple);
   const edges = entry ? edgesOf(entry.connection) : [0, 1000];
   const stamps = entry ? stampsOf(entry.connection) : [0, 1000];
   const frame = rawFrame({

@@ -4,13 +4,13 @@
  *
  * `SUTURE_TWIN_SEEDS=n` runs the seeds 1 … n; `SUTURE_TWIN_SEED=n` runs that one.
  */
-import t from 'tap';
 import type { Scenario } from '../support/sim/scenario.js';
 import { scenarioOf } from '../support/sim/scenario.js';
 import { type Outcome, Simulation } from '../support/sim/simulation.js';
 import type { SimEngine } from '../support/sim/switch-node.js';
 import type { TcpConfig } from '../support/sim/tcp-config.js';
-import { Kernel, whyNot } from './support/kernel.js';
+import { withKernel } from './support/driver.js';
+import type { Kernel } from './support/kernel.js';
 import { Twin } from './support/twin.js';
 
 const SEEDS = Number(process.env.SUTURE_TWIN_SEEDS ?? 200);
@@ -64,34 +64,27 @@ function run(kernel: Kernel, seed: number): Run {
   }
 }
 
-const reason = whyNot();
-if (reason !== undefined) {
-  t.comment(`not run: ${reason}`);
-  t.test('the kernel follows the engine', { skip: reason }, () => {});
-} else {
-  t.test('the kernel follows the engine', async (t) => {
-    const kernel = await Kernel.load();
-    t.teardown(() => kernel.close());
-    const first = Number(ONE_SEED ?? 1);
-    const last = Number(ONE_SEED ?? SEEDS);
-    const reached = new Map<string, number>();
-    let failed = 0;
-    let compared = 0;
-    for (let seed = first; seed <= last && failed < MOST_REPORTS; seed++) {
-      const outcome = run(kernel, seed);
-      compared += outcome.compared;
-      for (const { state } of outcome.states ?? []) reached.set(state, (reached.get(state) ?? 0) + 1);
-      const wrong = outcome.error ?? (outcome.fault && `${outcome.fault.rule}: ${outcome.fault.text}`);
-      if (wrong === undefined) continue;
-      failed += 1;
-      t.fail(`seed ${seed}`);
-      t.comment(wrong);
-    }
-    t.equal(failed, 0);
-    t.comment(`${compared} packets compared; states ${JSON.stringify(Object.fromEntries(reached))}`);
-    if (ONE_SEED === undefined) {
-      t.ok((reached.get('stitched') ?? 0) > SEEDS / 4, 'flows were stitched');
-      t.ok((reached.get('cutting') ?? 0) > SEEDS / 10, 'flows drained');
-    }
-  });
-}
+withKernel('the kernel follows the engine', (t, kernel) => {
+  const first = Number(ONE_SEED ?? 1);
+  const last = Number(ONE_SEED ?? SEEDS);
+  const reached = new Map<string, number>();
+  let failed = 0;
+  let compared = 0;
+  for (let seed = first; seed <= last && failed < MOST_REPORTS; seed++) {
+    const outcome = run(kernel, seed);
+    compared += outcome.compared;
+    for (const { state } of outcome.states ?? []) reached.set(state, (reached.get(state) ?? 0) + 1);
+    const wrong = outcome.error ?? (outcome.fault && `${outcome.fault.rule}: ${outcome.fault.text}`);
+    if (wrong === undefined) continue;
+    failed += 1;
+    t.fail(`seed ${seed}`);
+    t.comment(wrong);
+  }
+  t.equal(failed, 0);
+  t.comment(`${compared} packets compared; states ${JSON.stringify(Object.fromEntries(reached))}`);
+  if (ONE_SEED === undefined) {
+    t.ok((reached.get('stitched') ?? 0) > SEEDS / 4, 'flows were stitched');
+    t.ok((reached.get('cutting') ?? 0) > SEEDS / 10, 'flows drained');
+  }
+  t.end();
+});

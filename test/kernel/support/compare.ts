@@ -10,6 +10,7 @@ import {
 } from '../../../src/flow/state.js';
 import { seqAfter } from '../../../src/wire/seq.js';
 import type { Field } from './abi.js';
+import { insideConnection } from './inside.js';
 import { type Kernel, tupleBytes } from './kernel.js';
 
 /** In the order in which abi.h numbers them, from 1. */
@@ -120,7 +121,7 @@ export class RecordComparison {
       bit('TIMESTAMPS', of.timestamps) |
       bit('SACK', of.sack) |
       bit('ECN', of.ecn) |
-      bit('TOLD_ANY', of['toldAny']) |
+      bit('TOLD_ANY', insideConnection(of).toldAny) |
       bit('FIN_REPORTED', of.finReported) |
       bit('RESET_BY_FAR', of.resetBy === 'far') |
       bit('RESET_BY_SHELL', of.resetBy === 'shell')
@@ -209,7 +210,7 @@ export class RecordComparison {
     const noted = this.kernel.number('CONN_ESTABLISHED');
     this.one(differ, name, found & ~noted, this.connBits(x));
     const kernel = (found & noted) !== 0;
-    const engine: boolean = x['wasEstablished'];
+    const engine: boolean = insideConnection(x).wasEstablished;
     if (kernel !== engine && !isEstablished(x))
       differ.push(`${name}: established: kernel ${kernel}, engine ${engine}`);
   }

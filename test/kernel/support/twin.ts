@@ -26,6 +26,7 @@ import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { RecordComparison, readField } from './compare.js';
 import { describePacket, frameOf, isPartial, wholeChecksum } from './frames.js';
+import { insideEngine } from './inside.js';
 import { type Kernel, type Ran, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
 
 /** Nothing is split: the kernel leaves that to the interface. */
@@ -76,6 +77,7 @@ export interface TwinOptions {
 
 export class Twin {
   readonly engine: WatchedEngine;
+  private readonly inside: ReturnType<typeof insideEngine>;
   private readonly path: PacketPath;
   private sent: Buffer[] = [];
   private lastEvent: Buffer | undefined;
@@ -98,6 +100,7 @@ export class Twin {
     this.engine = new WatchedEngine({}, (flow, kind, from) => {
       this.engineEvents.push(`${kind} ${flow.state} ${from ?? ''}`);
     });
+    this.inside = insideEngine(this.engine);
     const keep = (bytes: Uint8Array, start: number, end: number): SendResult => {
       this.sent.push(Buffer.from(bytes.subarray(start, end)));
       return Sent.Sent;
@@ -112,7 +115,7 @@ export class Twin {
 
   /** Ends the run: the kernel forgets all, and nothing may be left. */
   end(): void {
-    const live = [...this.engine['index'].connections()].filter((x) => x.flow === undefined).length;
+    const live = [...this.inside.index.connections()].filter((x) => x.flow === undefined).length;
     const unpaired = this.kernel.unpairedCount();
     const left = this.kernel.reset();
     this.ring.consume();
@@ -123,7 +126,7 @@ export class Twin {
   // ---- what a SimEngine has
 
   get outbox(): Outbox {
-    return this.engine['stepper'].outbox;
+    return this.inside.stepper.outbox;
   }
 
   get busy(): boolean {
@@ -184,7 +187,7 @@ export class Twin {
         this.fail([`enable while watched: ${JSON.stringify(reply)}`]);
       }
       this.settle([]);
-      this.engine['stepper'].clear();
+      this.inside.stepper.clear();
       return;
     }
     this.note(() => `enable ${JSON.stringify(offsets)} at ${now}`);
@@ -210,7 +213,7 @@ export class Twin {
       }
     }
     this.note(() => `tick at ${now}`);
-    const moving = [...this.engine['stepper']['moving']];
+    const moving = [...this.inside.stepper.moving];
     this.engine.tick(now);
     this.sent = [];
     this.path.sendMade();
@@ -227,7 +230,7 @@ export class Twin {
   /** Gives a frame to both; undefined where it never came to the engine. */
   receiveFrame(frame: Buffer, now: number): Verdict | undefined {
     this.note(() => `${describePacket(frame.subarray(14))} at ${now}`);
-    this.engine['stepper'].clear();
+    this.inside.stepper.clear();
     this.engine.verdict = undefined;
     this.sent = [];
     // The path overwrites the frame that it is given.
@@ -359,7 +362,7 @@ export class Twin {
 
   private compareRecords(differ: string[]): void {
     const seen = new Set<Flow>();
-    for (const x of this.engine['index'].connections()) {
+    for (const x of this.inside.index.connections()) {
       if (x.flow && seen.has(x.flow)) continue;
       const { slot } = this.placeOf(x);
       const record = this.kernel.recordOf(slot);
@@ -384,7 +387,7 @@ export class Twin {
   }
 
   private isKnown(x: Connection): boolean {
-    return this.engine['index'].find(x.toShell)?.connection === x;
+    return this.inside.index.find(x.toShell)?.connection === x;
   }
 
   /** Tells the kernel to forget what the engine has forgotten. */
