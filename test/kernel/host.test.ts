@@ -17,6 +17,8 @@ withKernel('frames that are left to the host', (t, kernel) => {
       frame.set(bytes, at);
       return frame;
     };
+    const shifted = raw(driver, 'E', { seq: 150, ack: 0 }, { padding: 20 });
+    shifted[46] = 0x60;
     const frames: Record<string, Buffer> = {
       'the first fragment': changed(20, 0x20, 0),
       'a later fragment': changed(20, 0, 9),
@@ -28,6 +30,7 @@ withKernel('frames that are left to the host', (t, kernel) => {
       'a length of 0': changed(16, 0, 0),
       'a TCP header of 16 bytes': changed(46, 0x40),
       'a TCP header beyond the packet': changed(46, 0xf0),
+      'a TCP header that ends in the padding': shifted,
       'cut within the TCP header': good.subarray(0, 40),
     };
     for (const [name, frame] of Object.entries(frames)) {

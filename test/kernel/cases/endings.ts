@@ -41,6 +41,27 @@ export const ENDINGS_CASES: readonly Case[] = [
     sent: 6,
   },
   {
+    name: 'a FIN of the shell with bytes that were never on the wire breaks',
+    run: (d) => {
+      d.reach('cutting');
+      d.send('A>B', { seq: 100, ack: 0, len: 30, flags: Fin, ...TS });
+    },
+    state: 'broken',
+    sent: 2,
+  },
+  {
+    name: 'a FIN of the shell behind all that it held goes no further',
+    run: (d) => {
+      d.reach('cutting');
+      d.send('A>B', { seq: 100, ack: 0, len: 50, ...TS });
+      d.send('A>B', { seq: 149, ack: 0, len: 1, flags: Fin, ...TS });
+      d.send('A>B', { seq: 140, ack: 0, len: 10, flags: Fin, ...TS });
+      d.send('B', { seq: 0, ack: 150, ...TS });
+    },
+    state: 'stitched',
+    sent: 3,
+  },
+  {
     name: 'the shell dies while draining, and the ends go on sending',
     run: (d) => {
       d.reach('broken');

@@ -11,7 +11,8 @@ import {
 import { seqAfter } from '../../../src/wire/seq.js';
 import type { Field } from './abi.js';
 import { insideConnection } from './inside.js';
-import { type Kernel, tupleBytes } from './kernel.js';
+import type { Kernel } from './kernel.js';
+import { tupleBytes } from './tuples.js';
 
 /** In the order in which abi.h numbers them, from 1. */
 export const REASONS: readonly FlowReason[] = [...REFUSAL_REASONS, ...BROKEN_REASONS, ...CLOSE_REASONS];

@@ -6,8 +6,9 @@ import type { Outbox } from '../../../src/flow/outbox.js';
 import { destinationOf, type Endpoint, sourceOf, tupleOf } from '../../../src/wire/endpoint.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { Driver, type DriverOptions, type From, OUTER, TUPLES } from '../../flow/driver.js';
-import { Kernel, whyNot } from './kernel.js';
+import { Kernel } from './kernel.js';
 import { Twin, type TwinOptions } from './twin.js';
+import { whyNot } from './why-not.js';
 
 const NAMES = Object.keys(TUPLES) as From[];
 const ADDRESSES_6: Readonly<Record<string, string>> = {

@@ -2,9 +2,7 @@
  * The kernel data path's program in its test build: the clock is a variable, and what it would send is kept in a map.
  * Runs it on single frames and requests, and reads its records.
  */
-import { existsSync } from 'node:fs';
 import {
-  BpfError,
   type BpfMap,
   BpfObject,
   type BpfProgram,
@@ -16,6 +14,7 @@ import type { OwnedPorts } from '../../../src/flow/endpoints.js';
 import { addressWords } from '../../../src/wire/endpoint.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { type Abi, type Field, readAbi } from './abi.js';
+import { keyOf, tupleBytes } from './tuples.js';
 
 /** Few, so that a leak of one shows. */
 export const SLOTS = 16;
@@ -68,60 +67,9 @@ export function key32(key: number): Buffer {
   return buffer;
 }
 
-/** A tuple as the program has it: nine words in network byte order. */
-export function tupleBytes(tuple: Tuple, into = Buffer.alloc(36), at = 0): Buffer {
-  for (let i = 0; i < 9; i++) into.writeUInt32BE(tuple.words[i] as number, at + 4 * i);
-  return into;
-}
-
-/** bpf/segment.h: key_of. */
-export function keyOf(tuple: Buffer): Buffer {
-  const key = Buffer.alloc(16);
-  const word = (i: number): number => tuple.readUInt32LE(4 * i);
-  if (word(0) === 0 && word(1) === 0 && tuple.readUInt32BE(8) === 0xffff) {
-    for (const [i, from] of [3, 7, 8].entries()) key.writeUInt32LE(word(from), 4 * i);
-    key.writeUInt32LE(4, 12);
-    return key;
-  }
-  let x = mix(word(0), word(1));
-  x = mix(x ^ word(2), word(3));
-  let y = mix(word(4) ^ x, word(5));
-  y = mix(y ^ word(6), word(7));
-  const rest = (6 | (mix(x ^ word(3), y ^ word(7)) << 8)) >>> 0;
-  for (const [i, value] of [x, y, word(8), rest].entries()) key.writeUInt32LE(value, 4 * i);
-  return key;
-}
-
-function mix(a: number, b: number): number {
-  let x = Math.imul(a ^ (b >>> 15) ^ b, 0x85ebca6b);
-  x ^= x >>> 13;
-  x = Math.imul(x, 0xc2b2ae35);
-  return (x ^ (x >>> 16)) >>> 0;
-}
-
 export interface Place {
   readonly slot: number;
   readonly inner: number;
-}
-
-/** Why the program can't be loaded on this machine; undefined when it can. */
-export function whyNot(): string | undefined {
-  if (!existsSync(OBJECT_PATH)) return `${OBJECT_PATH} is not there (no clang when the set-up ran)`;
-  if (process.getuid?.() !== 0)
-    return 'loading a BPF program needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)';
-  const object = BpfObject.open(OBJECT_PATH);
-  try {
-    object.load();
-    return undefined;
-  } catch (error) {
-    // Only what the host forbids is a reason; what the verifier refuses is a failure of the program.
-    if (error instanceof BpfError && ['EPERM', 'ENOSYS', 'EOPNOTSUPP'].includes(error.errno)) {
-      return error.message;
-    }
-    throw error;
-  } finally {
-    object.close();
-  }
 }
 
 export class Kernel {

@@ -16,10 +16,10 @@ import { PacketPath } from '../../../src/dataplane/userspace/packet-path.js';
 import { type SendResult, SendResult as Sent } from '../../../src/dataplane/userspace/sender.js';
 import type { Connection } from '../../../src/flow/connection.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../../src/flow/endpoints.js';
-import { FlowEngine, Verdict } from '../../../src/flow/engine.js';
+import { Verdict } from '../../../src/flow/engine.js';
 import { FlowRequestError } from '../../../src/flow/errors.js';
 import { type Flow, Mode } from '../../../src/flow/flow.js';
-import type { Emission, Outbox } from '../../../src/flow/outbox.js';
+import type { Outbox } from '../../../src/flow/outbox.js';
 import { FLOW_STATES } from '../../../src/flow/state.js';
 import { tupleOf } from '../../../src/wire/endpoint.js';
 import type { TcpSegment } from '../../../src/wire/segment.js';
@@ -28,6 +28,7 @@ import { RecordComparison, readField } from './compare.js';
 import { describePacket, frameOf, isPartial, wholeChecksum } from './frames.js';
 import { insideEngine } from './inside.js';
 import { type Kernel, type Ran, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
+import { WatchedEngine } from './watched-engine.js';
 
 /** Nothing is split: the kernel leaves that to the interface. */
 const LARGEST_MTU = 65_535;
@@ -37,30 +38,6 @@ const EVENT_FROM = [undefined, 'peer', 'core'];
 
 export class Difference extends Error {
   override name = 'Difference';
-}
-
-/** Keeps the verdict, and takes any MSS, so that nothing is split. */
-class WatchedEngine extends FlowEngine {
-  verdict: Verdict | undefined;
-
-  override receive(tuple: Tuple, segment: TcpSegment, now: number): Verdict {
-    this.verdict = super.receive(tuple, segment, now);
-    return this.verdict;
-  }
-
-  /** As the data path sees it: of receivers whose MSS nobody knows. */
-  override get outbox(): Outbox {
-    const outbox = super.outbox;
-    const at = (index: number): Emission => {
-      const { tuple, segment, made } = outbox.at(index);
-      return { tuple, segment, made, mss: 0 };
-    };
-    return { count: outbox.count, at } as Outbox;
-  }
-
-  override get passMss(): number {
-    return 0;
-  }
 }
 
 interface Watched {
