@@ -6,8 +6,9 @@
  * whoever started them, and find themselves without a network.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { cpus, constants as osConstants } from 'node:os';
+import { removePinsOf } from '../dataplane/kernel/program.js';
 import { SutureError } from '../platform/errors.js';
 import { inNamespace, runTool, tryTool } from './command.js';
 import {
@@ -207,7 +208,11 @@ export async function labDown(options: LabOptions = {}): Promise<boolean> {
   requireRoot();
   // A namespace lives on, unnamed, while a program runs in it; its interfaces must not.
   await Promise.all(present.map(removeLinks));
-  for (const namespace of present) await runTool('removing a namespace', ['ip', 'netns', 'del', namespace]);
+  for (const namespace of present) {
+    // What a switch that was killed left pinned would outlive its interfaces.
+    removePinsOf(statSync(`/run/netns/${namespace}`).ino);
+    await runTool('removing a namespace', ['ip', 'netns', 'del', namespace]);
+  }
   return true;
 }
 

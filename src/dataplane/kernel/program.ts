@@ -5,7 +5,7 @@
  * process, and the next one takes them over: it loads its own program on the same maps and puts it in the old one's
  * place, in one step for each interface. Pins without an attached program are left-overs, and removed.
  */
-import { existsSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { EngineOptions } from '../../flow/engine.js';
@@ -28,6 +28,7 @@ import { isKernelAtLeast, OBJECT_PATH } from './requirements.js';
 
 /** Where the program sits among others at an interface: early, under a handle to be recognized by. */
 const PLACE = { handle: 0x5754, priority: 1 } as const;
+const PINS = join(BPFFS, 'suture');
 const PINNED = ['flows', 'connections', 'free_slots', 'owners', 'events', 'counters', 'replies', 'unpaired'];
 /** include/uapi/linux/bpf.h: a flag of bpf_l4_csum_replace that older kernels refuse. */
 const BPF_F_IPV6 = { flag: 128, since: [6, 16] } as const;
@@ -54,7 +55,7 @@ export class KernelProgram {
 
   constructor(private readonly options: KernelProgramOptions) {
     const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '0';
-    this.folder = join(BPFFS, 'suture', `${options.name}-${namespace}`);
+    this.folder = join(PINS, `${options.name}-${namespace}`);
   }
 
   get control(): BpfProgram {
@@ -149,6 +150,17 @@ export class KernelProgram {
       object.close();
     }
     if (!this.adopted) fillFreeSlots(this.map('free_slots'));
+  }
+}
+
+/**
+ * Removes what switches have pinned in a network namespace that is about to go, given by its inode: without its interfaces
+ * nothing uses it any more, but the kernel would keep it.
+ */
+export function removePinsOf(namespace: number): void {
+  if (!existsSync(PINS)) return;
+  for (const folder of readdirSync(PINS)) {
+    if (folder.endsWith(`-${namespace}`)) rmSync(join(PINS, folder), { recursive: true, force: true });
   }
 }
 
