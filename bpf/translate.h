@@ -38,15 +38,21 @@ static __always_inline void translate(struct work *w, struct conn *x, struct con
 	note_told_far(y, s);
 }
 
+/* A FIN's own number: see isFinNumber in src/flow/teardown.ts. */
+static __always_inline int is_fin_number(const struct sender *sender, u32 seq)
+{
+	return fin_seen(sender) && seq == sender->fin_end - 1;
+}
+
 /* A RST that its receiver obeys (RFC 5961 section 3), as far as the switch can know. */
 static __always_inline int reset_counts(struct conn *x, const struct segment *s)
 {
-	return !established(x) || s->seq == x->told_ack || s->seq == x->far.max;
+	return !established(x) || s->seq == x->told_ack || s->seq == x->far.max || is_fin_number(&x->far, s->seq);
 }
 
 static __always_inline int shell_reset_counts(struct conn *x, const struct segment *s)
 {
-	return !established(x) || s->seq == x->far.ack || s->seq == x->shell.max;
+	return !established(x) || s->seq == x->far.ack || s->seq == x->shell.max || is_fin_number(&x->shell, s->seq);
 }
 
 static __always_inline int fin_acknowledged(const struct conn *x, const struct conn *y)

@@ -1,7 +1,7 @@
 /** FIN and RST: what counts, and when a flow is over (teardown mode `core`: the far end gets every FIN and RST). */
 import type { TcpSegment } from '../wire/segment.js';
-import { seqAdd, seqDiff } from '../wire/seq.js';
-import type { Connection } from './connection.js';
+import { type SeqNum, seqAdd, seqDiff } from '../wire/seq.js';
+import type { Connection, Sender } from './connection.js';
 import type { Flow } from './flow.js';
 import { emitReset, farAck, sentToFar } from './mapping.js';
 import type { Outbox } from './outbox.js';
@@ -13,12 +13,30 @@ import type { CloseReason } from './state.js';
  * the receiver may have without having said so, counts as well.
  */
 export function resetCounts(x: Connection, segment: TcpSegment): boolean {
-  return !x.established || segment.seq === x.toldAck || segment.seq === x.far.max;
+  return (
+    !x.established ||
+    segment.seq === x.toldAck ||
+    segment.seq === x.far.max ||
+    isFinNumber(x.far, segment.seq)
+  );
+}
+
+/**
+ * The number of a FIN that was sent: some stacks reset a connection that they have ended with it, and Linux obeys
+ * (tcp_reset_check in net/ipv4/tcp_input.c).
+ */
+function isFinNumber(sender: Sender, seq: SeqNum): boolean {
+  return sender.finSeen && seq === seqAdd(sender.finEnd, -1);
 }
 
 /** The same for a RST of the shell's. */
 export function shellResetCounts(x: Connection, segment: TcpSegment): boolean {
-  return !x.established || segment.seq === x.far.ack || segment.seq === x.shell.max;
+  return (
+    !x.established ||
+    segment.seq === x.far.ack ||
+    segment.seq === x.shell.max ||
+    isFinNumber(x.shell, segment.seq)
+  );
 }
 
 /** True when each end's FIN was acknowledged by the other, directly. */

@@ -335,3 +335,12 @@ t.test('a pair whose inner connection never comes is given up', async (t) => {
   t.equal(driver.state, 'gone');
   t.equal(driver.events.at(-1), 'closed');
 });
+
+t.test('a reset with the number of a FIN that was sent ends the flow', async (t) => {
+  const driver = new Driver().open().enable();
+  driver.send('B', { seq: 0, ack: 0, flags: TcpFlag.Fin, ...ts });
+  driver.send('E', { seq: 0, ack: 1, ...ts });
+  t.equal(driver.state, 'closing');
+  t.equal(driver.send('B', { seq: 0, flags: TcpFlag.Rst }), 'E 0 rst');
+  t.equal(driver.state, 'closed');
+});
