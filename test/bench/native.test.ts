@@ -39,8 +39,9 @@ function start(t: Test, argv: readonly string[]): { child: ChildProcess; line():
 
 /** Passes everything on, and changes one bit of what the client sends, at this offset. */
 async function faultyRelay(t: Test, port: number, offset: number): Promise<number> {
-  const server = createServer((client: Socket) => {
-    const far = connect(port, '127.0.0.1');
+  // Half-open: an end that has finished first must not cut off what the other one still sends.
+  const server = createServer({ allowHalfOpen: true }, (client: Socket) => {
+    const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     let at = 0;
     client.on('data', (chunk: Buffer) => {
       const place = offset - at;

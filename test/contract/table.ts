@@ -40,6 +40,8 @@ export function tableContract(t: Test, factory: TableFactory): void {
       enabledAt: 1_500,
       stitchedAt: 2_000,
       closedAt: 3_000,
+      openedBy: 'core',
+      stitchCause: ['bytes', 'timeOfDay'],
       history: [
         { state: 'watched', at: 990 },
         { state: 'relayed', at: 1_000 },

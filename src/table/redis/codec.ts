@@ -32,6 +32,8 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
     enabled: timeText(record.enabledAt),
     stitched: timeText(record.stitchedAt),
     closed: timeText(record.closedAt),
+    openedBy: record.openedBy ?? '',
+    cause: record.stitchCause ? JSON.stringify(record.stitchCause) : '',
     // The number of each state and its beginning after `opened`: "1+0 2+35 4+1200".
     history: history
       .map((step) => `${FLOW_STATES.indexOf(step.state)}${signed(step.at - openedAt)}`)
@@ -69,6 +71,8 @@ export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecor
     ...(enabledAt !== undefined && { enabledAt }),
     ...(stitchedAt !== undefined && { stitchedAt }),
     ...(closedAt !== undefined && { closedAt }),
+    ...fields.openedBy('openedBy'),
+    ...fields.cause('cause'),
     history: fields.history('history', openedAt),
   };
 }
@@ -129,6 +133,25 @@ class Fields {
       const [, state, after] = /^(\d)([+-]\d+)$/.exec(step) ?? this.fail(name);
       return { state: this.state(FLOW_STATES[Number(state)]), at: openedAt + Number(after) };
     });
+  }
+
+  /** Both of these came later than the first records of this layout, so they may be missing. */
+  openedBy(name: string): Pick<FlowRecord, 'openedBy'> {
+    const text = this.hash[name] ?? '';
+    if (text === '') return {};
+    return text === 'peer' || text === 'core' ? { openedBy: text } : this.fail(name);
+  }
+
+  cause(name: string): Pick<FlowRecord, 'stitchCause'> {
+    const text = this.hash[name] ?? '';
+    if (text === '') return {};
+    try {
+      const stitchCause: unknown = JSON.parse(text);
+      if (Array.isArray(stitchCause)) return { stitchCause: stitchCause.map(String) };
+    } catch {
+      // Said below.
+    }
+    return this.fail(name);
   }
 
   private fail(name: string): never {

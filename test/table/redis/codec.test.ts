@@ -35,6 +35,8 @@ const record: fc.Arbitrary<FlowRecord> = fc.record(
     enabledAt: time,
     stitchedAt: time,
     closedAt: time,
+    openedBy: fc.constantFrom('peer', 'core'),
+    stitchCause: fc.array(fc.string(), { minLength: 1 }),
     history: fc.array(fc.record({ state, at: time }, PLAIN), { maxLength: 8 }),
   },
   {
