@@ -9,39 +9,44 @@ import type { KeepAliveResult, TransferResult } from '../support/lab/results.js'
 import { Rig } from '../support/lab/rig.js';
 
 const CONNECTIONS = 100;
-const REQUESTS = 3000;
+const REQUESTS = 1000;
 const BYTES = 1_000_000_000;
 
 t.test('100 stitched flows and a transfer outlive the switch process', async (t) => {
   const rig = await Rig.up(t);
   const switchConfig = { dataplane: 'kernel' };
   const roles = await rig.startPath({ switchConfig });
-  const chat = { host: addressOf('a', 4), port: HTTP_PORT, connections: CONNECTIONS, requests: REQUESTS };
-  const chatting = rig.client<KeepAliveResult[]>('keepalive', chat);
-  const bulk = { host: addressOf('a', 6), port: HTTP_PORT, mode: 'down', bytes: BYTES, seed: 1 };
-  const transferring = rig.client<TransferResult>('transfer', bulk);
+  const go = rig.go();
   const stitched = async (): Promise<number> =>
     (await rig.stage.admin.flows()).filter(({ state }) => state === 'stitched').length;
-  await rig.stage.until(
-    async () => (await stitched()) >= CONNECTIONS + 1,
-    30_000,
-    () => 'the flows were not stitched',
-  );
+  const untilStitched = (count: number): Promise<void> =>
+    rig.stage.until(
+      async () => (await stitched()) >= count,
+      30_000,
+      () => `${count} flows should have been stitched`,
+    );
+
+  const to = (family: 4 | 6): object => ({ host: addressOf('a', family), port: HTTP_PORT });
+  const chat = { ...to(4), connections: CONNECTIONS, requests: REQUESTS, until: go.path };
+  const chatting = rig.client<KeepAliveResult[]>('keepalive', chat);
+  await untilStitched(CONNECTIONS);
+  const bulk = { ...to(6), mode: 'down', bytes: BYTES, seed: 1 };
+  const transferring = rig.client<TransferResult>('transfer', bulk);
+  await untilStitched(CONNECTIONS + 1);
   const resets = await Promise.all((['e', 'b'] as const).map((host) => resetsOf(rig, host)));
 
   roles.switch.kill('SIGKILL');
   await roles.switch.ended;
   await rig.stage.startSwitch(switchConfig);
-  t.ok((await stitched()) > 0, 'the new process knows the flows of the old one');
+  t.ok((await stitched()) >= CONNECTIONS, 'the new process knows the flows of the old one');
+  go.say();
 
   const [[results = []], [transferred]] = await Promise.all([chatting, transferring]);
   checkTransfer(t, transferred, BYTES);
   t.equal(results.length, CONNECTIONS);
   for (const result of results) {
-    t.strictSame(
-      { requests: result.requests, error: result.error },
-      { requests: REQUESTS, error: undefined },
-    );
+    t.equal(result.error, undefined);
+    t.ok(result.requests >= REQUESTS);
     await checkClosed(t, rig, result);
   }
   if (transferred) await checkClosed(t, rig, transferred);

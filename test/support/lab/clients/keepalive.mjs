@@ -1,12 +1,19 @@
 /**
  * Many HTTP keep-alive connections at once, each with many requests, one after the other.
- * Arguments: host, port, connections, requests. One report for all.
+ * Arguments: host, port, connections, requests, and until (a file): all go on until it appears. One report for all.
  */
-import { args, openSocket, report } from './common.mjs';
+import { args, fileAppears, openSocket, report } from './common.mjs';
 
-const { host, port, connections, requests } = args;
+const { host, port, connections, requests, until } = args;
 const REQUEST = Buffer.from(`GET /ping HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
 const BODY = 'pong\n';
+
+let mayEnd = until === undefined;
+if (until) {
+  fileAppears(until).then(() => {
+    mayEnd = true;
+  });
+}
 
 /** Every answer must be the same bytes as the first one, which must be the right one. */
 async function converse() {
@@ -25,7 +32,7 @@ async function converse() {
       if (!pending.equals(answer)) return finish(`answer ${done + 1} differs: ${pending.toString('latin1')}`);
       pending = Buffer.alloc(0);
       done += 1;
-      if (done === requests) return finish(undefined);
+      if (mayEnd && done >= requests) return finish(undefined);
       socket.write(REQUEST);
     });
     socket.write(REQUEST);
