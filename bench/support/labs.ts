@@ -22,6 +22,11 @@ import { CpuMeter, cpuBetween } from './cpu.js';
 const TOOL_MS = 60_000;
 /** What others may use of the machine before it is worth a note. */
 const NOISE_CORES = 0.05;
+/**
+ * In every host, for every rival. BBR, the default of some hosts, measures the path and paces by it; between two
+ * namespaces that path is a function call, and its guesses decide the result.
+ */
+const CONGESTION_CONTROL = 'reno';
 const LEFTOVER = /^(sutbench-(\d+)-\w+)-[esabw]$/;
 const LEFTOVER_FOLDER = /^suture-bench-(\d+)-/;
 
@@ -136,7 +141,10 @@ export async function withLabs<Name extends string, T>(
       const prefix = prefixes[i] ?? '';
       context.signal.throwIfAborted();
       await labUp({ prefix, ...plans[name] });
-      labs[name] = new Lab(prefix, mkdtempSync(join(folder, `${name}-`)), meter, context);
+      const lab = new Lab(prefix, mkdtempSync(join(folder, `${name}-`)), meter, context);
+      labs[name] = lab;
+      const setting = `net.ipv4.tcp_congestion_control=${CONGESTION_CONTROL}`;
+      await Promise.all(LAB_HOSTS.map((host) => lab.tool(host, ['sysctl', '-qw', setting])));
     }
     return withNoise(context, meter, () => body(labs, meter));
   };
