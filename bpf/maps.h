@@ -139,7 +139,17 @@ struct work {
 	u8 present[HEADER_BYTES];
 	u8 wanted[HEADER_BYTES];
 	struct tuple present_tuple;
-	u32 ttl_done;
+	/* The IPv4 header's checksum, and its word of TTL and protocol, as they stand in the packet. */
+	u32 present_ttl;
+	u16 ip_check;
+	/* IPv4 without DF. */
+	u16 may_fragment;
+	/* Of an ICMP error: the packet that it quotes, and what its sender knows that as. */
+	struct tuple quoted;
+	struct tuple target;
+	u32 quoted_seq;
+	u32 target_seq;
+	u32 quoted_check;
 	u32 trimmed;
 	u32 out_count;
 	struct emission out[MAX_OUT];

@@ -205,6 +205,9 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct work *w)
 	w->l4 = w->l3 + header;
 	w->end = w->l3 + total;
 	w->ttl = ip[8];
+	w->present_ttl = bpf_htonl((u32)ip[8] << 24 | (u32)ip[9] << 16);
+	w->ip_check = *(u16 *)(ip + 10);
+	w->may_fragment = !(ip[6] & 0x40);
 	w->tuple.source[0] = w->tuple.source[1] = 0;
 	w->tuple.destination[0] = w->tuple.destination[1] = 0;
 	w->tuple.source[2] = w->tuple.destination[2] = MAPPED_WORD;
@@ -282,6 +285,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct work *w)
 	if (w->end > skb->len)
 		return FRAME_MALFORMED;
 	w->ttl = ip[7];
+	w->may_fragment = 0;
 	for (int i = 0; i < 4; i++) {
 		w->tuple.source[i] = *(u32 *)(ip + 8 + 4 * i);
 		w->tuple.destination[i] = *(u32 *)(ip + 24 + 4 * i);
@@ -300,7 +304,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct work *w)
 	return walk.next == 6 ? parse_tcp(skb, w) : FRAME_OTHER;
 }
 
-static __always_inline int parse_frame(struct __sk_buff *skb, struct work *w)
+static __noinline int parse_frame(struct __sk_buff *skb, struct work *w)
 {
 	/* A tagged frame belongs to an interface of its own, where it comes by again without its tag. */
 	if (skb->vlan_present)

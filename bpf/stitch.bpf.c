@@ -5,7 +5,7 @@
  * that a flow's state changes only here, under one lock.
  *
  * A packet's way: parse.h (what it is) → find.h (whose it is) → step.h (what its flow's mode says: track.h, handover.h,
- * translate.h fill an outbox) → emit.h (edits it into each output and sends). What is not ours goes on to the host untouched.
+ * translate.h fill an outbox) → emit.h (sends each output, as edit.h makes it of the packet). What is not ours goes on to the host untouched.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -20,6 +20,7 @@
 #include "maps.h"
 #include "segment.h"
 #include "parse.h"
+#include "checksum.h"
 #include "machine.h"
 #include "track.h"
 #include "mapping.h"
@@ -27,7 +28,10 @@
 #include "translate.h"
 #include "step.h"
 #include "find.h"
+#include "edit.h"
+#include "too-big.h"
 #include "emit.h"
+#include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -39,7 +43,6 @@ static __always_inline void begin(struct work *w)
 	w->move_count = 0;
 	w->swallowed = 0;
 	w->unpaired_over = 0;
-	w->ttl_done = 0;
 	w->trimmed = 0;
 }
 
@@ -222,8 +225,12 @@ int suture_ingress(struct __sk_buff *skb)
 	if (kind == FRAME_OTHER)
 		return TC_ACT_UNSPEC;
 	count(COUNT_RECEIVED);
+	if (kind == FRAME_ICMP) {
+		w->ifindex = skb->ingress_ifindex;
+		return receive_icmp(skb, w);
+	}
 	if (kind != FRAME_TCP) {
-		count(kind == FRAME_FRAGMENT ? COUNT_FRAGMENTS : kind == FRAME_ICMP ? COUNT_ICMP : COUNT_MALFORMED);
+		count(kind == FRAME_FRAGMENT ? COUNT_FRAGMENTS : COUNT_MALFORMED);
 		return TC_ACT_UNSPEC;
 	}
 	if (w->walk_bad) {
@@ -238,7 +245,7 @@ int suture_ingress(struct __sk_buff *skb)
 	w->ifindex = skb->ingress_ifindex;
 	__builtin_memcpy(w->present, w->received, HEADER_BYTES);
 	w->present_tuple = w->tuple;
-	w->partial = *(u16 *)(w->received + TCP_CHECKSUM) == (u16)fold(pseudo_sum(&w->tuple, w->end - w->l4));
+	w->partial = *(u16 *)(w->received + TCP_CHECKSUM) == (u16)fold(pseudo_sum(&w->tuple, PROTOCOL_TCP, w->end - w->l4));
 	return receive(skb, w);
 }
 

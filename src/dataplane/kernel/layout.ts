@@ -119,5 +119,5 @@ export const COUNTERS = [
   'noNeighbour',
   'sendFailed',
   'eventsLost',
-  'icmpErrors',
+  'icmpTranslated',
 ] as const;

@@ -56,7 +56,7 @@ export class PacketPath {
     private readonly engine: FlowEngine,
     private readonly sender: Pick<Sender, 'sendIpv4' | 'sendIpv6'>,
     /** The smallest MTU of the interfaces, bytes: nothing larger is sent. */
-    private readonly mtu: number,
+    public mtu: number,
   ) {}
 
   /** An Ethernet frame that came in. The buffer is overwritten where the packet is sent on. */

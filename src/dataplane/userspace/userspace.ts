@@ -52,6 +52,8 @@ export class UserspaceDataPlane implements DataPlane {
   /** Told only when the packets that they speak of have been sent. */
   private readonly events: FlowEvent[] = [];
   private turn = 0;
+  /** `sendTooBig` when the interfaces were last looked at. */
+  private tooBig = 0;
   private lastTick = 0;
 
   constructor(private readonly options: UserspaceOptions) {
@@ -63,10 +65,8 @@ export class UserspaceDataPlane implements DataPlane {
 
   async start(): Promise<void> {
     const { interfaces, agents, log } = this.options;
-    const facts = await Promise.all(
-      interfaces.map(async (device) => ({ device, ...(await interfaceFacts(device)) })),
-    );
-    const mtu = Math.min(...facts.map((fact) => fact.mtu));
+    const facts = await this.facts();
+    const mtu = smallestMtu(facts);
     const own = ownAddresses();
     try {
       this.sender.start();
@@ -164,6 +164,26 @@ export class UserspaceDataPlane implements DataPlane {
     this.engine.tick(now);
     this.path?.sendMade();
     this.tellEvents();
+    if (this.path && this.path.counters.sendTooBig !== this.tooBig) void this.lookAtMtu(this.path);
+  }
+
+  private facts(): Promise<InterfaceFacts[]> {
+    return Promise.all(
+      this.options.interfaces.map(async (device) => ({ device, ...(await interfaceFacts(device)) })),
+    );
+  }
+
+  /** A packet that did not fit: an interface's MTU may have become smaller. Its sender repeats what it was. */
+  private async lookAtMtu(path: PacketPath): Promise<void> {
+    this.tooBig = path.counters.sendTooBig;
+    const { log } = this.options;
+    try {
+      const mtu = smallestMtu(await this.facts());
+      if (mtu !== path.mtu) log.warn({ mtu, before: path.mtu }, 'packets are split for another MTU');
+      path.mtu = mtu;
+    } catch (err) {
+      log.warn({ err }, 'the MTU of the interfaces can not be read');
+    }
   }
 
   private async tickUntilStopped(): Promise<void> {
@@ -182,6 +202,16 @@ export class UserspaceDataPlane implements DataPlane {
   private tellEvents(): void {
     for (const event of this.events.splice(0)) for (const listener of this.listeners) listener(event);
   }
+}
+
+interface InterfaceFacts {
+  readonly device: string;
+  readonly mac: string;
+  readonly mtu: number;
+}
+
+function smallestMtu(facts: readonly InterfaceFacts[]): number {
+  return Math.min(...facts.map(({ mtu }) => mtu));
 }
 
 /** This host's own addresses: packets for them are the host's. */

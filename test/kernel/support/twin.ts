@@ -27,7 +27,7 @@ import type { Tuple } from '../../../src/wire/tuple.js';
 import { RecordComparison, readField } from './compare.js';
 import { describePacket, frameOf, isPartial, wholeChecksum } from './frames.js';
 import { insideEngine } from './inside.js';
-import { type Kernel, type Ran, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
+import { type Kernel, type Reply, TC_ACT_SHOT, TC_ACT_UNSPEC } from './kernel.js';
 import { WatchedEngine } from './watched-engine.js';
 
 /** Nothing is split: the kernel leaves that to the interface. */
@@ -67,6 +67,8 @@ export class Twin {
   private readonly ring: RingBuffer;
   /** Packets that both sent; the test's proof that something was compared. */
   compared = 0;
+  /** What the kernel sent last, of a packet that it was given. */
+  lastPackets: readonly Buffer[] = [];
   /** All that the kernel sent last has a checksum that is left to the interface. */
   wasPartial = false;
 
@@ -214,16 +216,16 @@ export class Twin {
     this.path.receive(Buffer.from(frame), frame.length, false, now);
     const { verdict } = this.engine;
     const ran = this.kernel.receive(frame, now);
+    this.lastPackets = ran.packets;
     this.wasPartial = ran.packets.length > 0 && ran.packets.every(isPartial);
-    this.sameVerdict(verdict, ran);
-    if (verdict !== Verdict.Emit) this.sent = [];
+    // What the path sends without the engine is an ICMP error.
+    const emits = verdict === Verdict.Emit || (verdict === undefined && this.sent.length > 0);
+    if (ran.retval !== (emits ? TC_ACT_SHOT : TC_ACT_UNSPEC)) {
+      this.fail([`verdict: kernel ${ran.retval}, engine ${verdict}`]);
+    }
+    if (!emits) this.sent = [];
     this.settle(ran.packets);
     return verdict;
-  }
-
-  private sameVerdict(verdict: Verdict | undefined, { retval }: Ran): void {
-    const expected = verdict === Verdict.Emit ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-    if (retval !== expected) this.fail([`verdict: kernel ${retval}, engine ${verdict}`]);
   }
 
   private attempt<T>(request: () => T): T | FlowRequestError {
