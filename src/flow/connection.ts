@@ -26,6 +26,8 @@ export class Sender {
   synOptions = 0;
   synEcn = false;
   mss = 0;
+  /** The same by what routers said of packets for it (RFC 1191, RFC 8201). */
+  pathMss = Number.POSITIVE_INFINITY;
   windowScale = 0;
   /** Highest sequence number after a segment that it sent; a bare ack tells of data that got lost on its way. */
   max: SeqNum = seqNum(0);
@@ -45,6 +47,11 @@ export class Sender {
   packets = 0;
   /** Stream bytes, each counted once. */
   bytes = 0;
+
+  /** Largest payload with options that it and the way to it take, bytes. */
+  get segmentLimit(): number {
+    return Math.min(this.mss, this.pathMss);
+  }
 }
 
 export class Connection {

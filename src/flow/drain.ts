@@ -82,7 +82,7 @@ function probe(y: Connection, out: Outbox): void {
  * would keep that in its buffers, take nothing more from Y for it, and never drain.
  */
 function repeatAckToShell(x: Connection, out: Outbox): void {
-  const segment = out.addMade(x.toShell, x.shell.mss);
+  const segment = out.addMade(x.toShell, x.shell.segmentLimit);
   segment.flags = TcpFlag.Ack;
   segment.seq = x.cutMax;
   segment.ack = seqMin(x.far.ack, x.shell.max);
@@ -137,7 +137,7 @@ export function drainFromShell(x: Connection, segment: TcpSegment, out: Outbox):
   const news = seqAfter(ack, x.toldAck) || seqAfter(tellableEdge(x), x.toldEdge);
   if (bare && !news && !duplicateOfUse && !isProbe) return;
 
-  const sent = out.addEdited(x.toFar, x.far.mss, segment, segment.payloadLength);
+  const sent = out.addEdited(x.toFar, x.far.segmentLimit, segment, segment.payloadLength);
   if (sent.hasOption(OptionBit.Sack) && segment.ack !== ack) clearSack(sent);
   sent.ack = ack;
   sent.window = windowField(edge, ack, x.shell.windowScale);
@@ -187,7 +187,7 @@ function acknowledgeShell(x: Connection, segment: TcpSegment, duplicates: boolea
 
 /** The received segment with the first `length` bytes of its payload for the shell. */
 function emitToShell(x: Connection, segment: TcpSegment, length: number, out: Outbox): void {
-  const sent = out.addEdited(x.toShell, x.shell.mss, segment, length);
+  const sent = out.addEdited(x.toShell, x.shell.segmentLimit, segment, length);
   if (sent.payloadLength < segment.payloadLength || segment.has(TcpFlag.Fin)) {
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = seqMin(segment.seq, x.cut);
@@ -205,7 +205,7 @@ function emitToShell(x: Connection, segment: TcpSegment, length: number, out: Ou
 /** The received segment straight to Y: all of it, or only what it acknowledges. */
 function emitDirect(x: Connection, segment: TcpSegment, withPayload: boolean, out: Outbox): void {
   const y = x.other;
-  const sent = out.addEdited(y.toFar, y.far.mss, segment, withPayload ? segment.payloadLength : 0);
+  const sent = out.addEdited(y.toFar, y.far.segmentLimit, segment, withPayload ? segment.payloadLength : 0);
   if (!withPayload) {
     sent.flags &= ~(TcpFlag.Fin | TcpFlag.Psh | TcpFlag.Urg);
     sent.seq = x.far.max;

@@ -16,7 +16,7 @@ import { ConnectionIndex } from './connection-index.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from './endpoints.js';
 import { FlowRequestError } from './errors.js';
 import { Flow, Mode } from './flow.js';
-import { findIcmpTarget, type IcmpTarget } from './icmp.js';
+import { findIcmpTarget, type IcmpTarget, pathMss } from './icmp.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineListener, type EngineOptions } from './options.js';
 import type { Outbox } from './outbox.js';
 import { Ownership } from './ownership.js';
@@ -110,6 +110,17 @@ export class FlowEngine implements FlowKeeper {
   icmpTarget(quoted: Tuple, seq: SeqNum, target: IcmpTarget): boolean {
     const entry = this.index.find(quoted);
     return entry?.fromShell === true && findIcmpTarget(entry.connection, seq, target);
+  }
+
+  /**
+   * A router can't pass on packets of `quoted` that are larger than `mtu` bytes. Whoever sent them is told as well; but
+   * a super-frame does not show into what its sender would have cut it.
+   */
+  notePathMtu(quoted: Tuple, mtu: number): void {
+    const entry = this.index.find(quoted);
+    if (entry === undefined || mtu === 0) return;
+    const receiver = entry.fromShell ? entry.connection.far : entry.connection.shell;
+    receiver.pathMss = Math.min(receiver.pathMss, pathMss(mtu, quoted.isIpv4));
   }
 
   /** Does what is due. The outbox then holds what is to be sent. */

@@ -134,7 +134,7 @@ export function liftBareAck(x: Connection, segment: TcpSegment, edge: SeqNum): v
  * that X was sent, as far as X's window reaches, and what X may now know of acknowledgment and window. Returns what will be sent.
  */
 export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbox): TcpSegment {
-  const segment = out.addMade(x.toFar, x.far.mss);
+  const segment = out.addMade(x.toFar, x.far.segmentLimit);
   segment.flags = TcpFlag.Ack;
   segment.seq = seqMin(sentToFar(x), x.far.edge);
   segment.ack = ack;
@@ -150,7 +150,7 @@ export function emitBareAck(x: Connection, ack: SeqNum, edge: SeqNum, out: Outbo
 
 /** A reset made by the switch for X. `seq` must be what X expects next, or X only answers it. */
 export function emitReset(x: Connection, seq: SeqNum, out: Outbox): void {
-  const segment = out.addMade(x.toFar, x.far.mss);
+  const segment = out.addMade(x.toFar, x.far.segmentLimit);
   segment.flags = TcpFlag.Rst;
   segment.seq = seq;
 }

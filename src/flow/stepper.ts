@@ -387,7 +387,7 @@ export class FlowStepper {
   // ---- sending on
 
   private pass(x: Connection, fromShell: boolean): Verdict {
-    this.passMss = fromShell ? x.far.mss : x.shell.mss;
+    this.passMss = fromShell ? x.far.segmentLimit : x.shell.segmentLimit;
     return Verdict.Pass;
   }
 

@@ -31,7 +31,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     return;
   }
   const y = x.other;
-  const sent = out.addEdited(y.toFar, y.far.mss, segment, segment.payloadLength);
+  const sent = out.addEdited(y.toFar, y.far.segmentLimit, segment, segment.payloadLength);
   liftBareAck(x, sent, farEdge(x));
   sent.seq = seqAdd(sent.seq, x.delta);
   if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);

@@ -5,9 +5,10 @@ import { FlowEngine } from '../../src/flow/engine.js';
 import { tcpPacket } from '../../src/wire/build.js';
 import { destinationOf, formatEndpoint, sourceOf, tupleOf } from '../../src/wire/endpoint.js';
 import { ChecksumState, FrameKind, FrameView } from '../../src/wire/frame.js';
-import { emitIcmpv4Error } from '../../src/wire/icmp.js';
+import { emitIcmpv4Error, emitIcmpv6Error } from '../../src/wire/icmp.js';
 import { IcmpErrorView, isIcmpChecksumValid } from '../../src/wire/icmp-error.js';
 import { emitIpv4 } from '../../src/wire/ipv4.js';
+import { emitIpv6 } from '../../src/wire/ipv6.js';
 import { OptionBit, TcpFlag, TcpSegment } from '../../src/wire/segment.js';
 import { seqNum } from '../../src/wire/seq.js';
 import { readSegment } from '../../src/wire/tcp.js';
@@ -34,7 +35,11 @@ class Bench {
   now = 0;
   private readonly ends;
 
-  constructor(isIpv6 = false, mtu = 1500) {
+  constructor(
+    isIpv6 = false,
+    mtu = 1500,
+    private readonly mss = 1000,
+  ) {
     const address = (host: number): string => (isIpv6 ? `fd00:${host}::2` : `10.${host}.0.2`);
     const [e, a, a1, b] = [
       { address: address(1), port: 40000 },
@@ -80,7 +85,7 @@ class Bench {
   syn(from: 'E' | 'AE' | 'AB' | 'B', seq: number, ack?: number): void {
     const segment = tcp(seq, ack, TcpFlag.Syn);
     segment.options = OptionBit.Mss;
-    segment.mss = 1000;
+    segment.mss = this.mss;
     this.receive(from, segment);
   }
 
@@ -129,6 +134,39 @@ function leavePartial(frame: Buffer): void {
   let sum = view.pseudoSum(view.end - view.l4);
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
   frame.writeUInt16BE(sum, view.l4 + 16);
+}
+
+/** A router's error about a packet that the shell seems to have sent to the core. */
+function tooBig4(quoted: Uint8Array, mtu: number): Buffer {
+  const packet = emitIpv4({
+    source: '10.3.0.1',
+    destination: '10.2.0.2',
+    protocol: IpProto.Icmp,
+    ttl: 60,
+    tos: 0,
+    id: 1,
+    dontFragment: false,
+    moreFragments: false,
+    fragmentOffset: 0,
+    options: new Uint8Array(0),
+    payload: emitIcmpv4Error({ type: 3, code: 4, info: mtu, quoted }),
+  });
+  return Buffer.concat([ethernet(packet), packet]);
+}
+
+function tooBig6(quoted: Uint8Array, mtu: number): Buffer {
+  const [source, destination] = ['fd00:3::1', 'fd00:2::2'];
+  const packet = emitIpv6({
+    source,
+    destination,
+    trafficClass: 0,
+    flowLabel: 0,
+    hopLimit: 60,
+    extensions: [],
+    nextHeader: IpProto.Icmpv6,
+    payload: emitIcmpv6Error({ type: 2, code: 0, info: mtu, quoted }, source, destination),
+  });
+  return Buffer.concat([ethernet(packet), packet]);
 }
 
 function isTcp(packet: Uint8Array): boolean {
@@ -283,21 +321,7 @@ t.test(
       Object.assign(tcp(9001, 5001), { payloadLength: 30 }),
       bytes(30),
     );
-    const payload = emitIcmpv4Error({ type: 3, code: 4, info: 1280, quoted: quotedPacket });
-    const packet = emitIpv4({
-      source: '10.3.0.1',
-      destination: '10.2.0.2',
-      protocol: IpProto.Icmp,
-      ttl: 60,
-      tos: 0,
-      id: 1,
-      dontFragment: false,
-      moreFragments: false,
-      fragmentOffset: 0,
-      options: new Uint8Array(0),
-      payload,
-    });
-    const frame = Buffer.concat([ethernet(packet), packet]);
+    const frame = tooBig4(quotedPacket, 1280);
     bench.path.receive(frame, frame.length, false, 0);
     t.equal(bench.raw.length, 1);
     const view = new FrameView();
@@ -314,3 +338,33 @@ t.test(
     t.equal(error.mtu, 1280);
   },
 );
+
+t.test('a super-frame is cut to what a router on its way takes', async (t) => {
+  for (const family of [4, 6] as const) {
+    const bench = new Bench(family === 6, 1500, 1400).stitch();
+    const mtu = family === 4 ? 600 : 1300;
+    const room = mtu - (family === 4 ? 40 : 60);
+    bench.receive('E', tcp(101, 5001), bytes(2000));
+    t.ok(
+      bench.sent.some(({ payload }) => payload.length > room),
+      'before the router complained',
+    );
+    const quoted = tcpPacket(
+      bench.tuples.AB,
+      Object.assign(tcp(9001, 5001), { payloadLength: 30 }),
+      bytes(30),
+    );
+    const frame = family === 4 ? tooBig4(quoted, mtu) : tooBig6(quoted, mtu);
+    bench.path.receive(frame, frame.length, false, 0);
+    bench.sent.length = 0;
+    bench.receive('E', tcp(101, 5001), bytes(2000));
+    t.same(Buffer.concat(bench.sent.map(({ payload }) => payload)), bytes(2000));
+    t.ok(
+      bench.sent.every(({ payload }) => payload.length <= room),
+      'and after',
+    );
+    bench.sent.length = 0;
+    bench.receive('B', tcp(0xfffffff1, 9001), bytes(1390));
+    t.equal(bench.sent.length, 1, 'the other way is another one');
+  }
+});

@@ -176,8 +176,10 @@ export class PacketPath {
   /** An ICMP error about a packet that was translated belongs to the end that sent that packet. */
   private receiveIcmpError(): void {
     const { counters, engine, frame, icmp, icmpTarget } = this;
-    const mine = icmp.read(frame) && engine.icmpTarget(icmp.tuple, icmp.seq, icmpTarget);
-    if (!mine || !isIcmpChecksumValid(frame) || !decrementTtl(frame)) {
+    const known = icmp.read(frame) && isIcmpChecksumValid(frame);
+    if (known) engine.notePathMtu(icmp.tuple, icmp.mtu);
+    const mine = known && engine.icmpTarget(icmp.tuple, icmp.seq, icmpTarget);
+    if (!mine || !decrementTtl(frame)) {
       counters.host++;
       return;
     }
