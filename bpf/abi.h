@@ -121,7 +121,8 @@ struct sender {
 	u16 options;
 	u8 scale;
 	u8 bits;
-	u16 unused;
+	/* Of a connection's far end: CONN_*, which have no other room. */
+	u16 conn_bits;
 };
 
 /* src/flow/connection.ts: Connection. */
@@ -154,8 +155,6 @@ struct conn {
 	u32 transparent_from;
 	u32 cut;
 	u32 cut_max;
-	u32 last_at;
-	u32 bits;
 };
 
 enum {
@@ -163,6 +162,8 @@ enum {
 	FLOW_PAIRED = 1,
 	/* A new connection has taken this one's tuple over. */
 	FLOW_SUPERSEDED = 2,
+	/* The record is not free. */
+	FLOW_USED = 4,
 };
 
 struct flow {
@@ -171,9 +172,9 @@ struct flow {
 	u8 state;
 	u8 reason;
 	u8 bits;
-	/* Zero while the record is free. */
-	u32 used;
 	u32 generation;
+	/* When a packet of either connection passed last. */
+	u32 last_at;
 	char id[16];
 	u64 opened;
 	/* Beginning of each state from STATE_RELAYED on, since `opened`, plus 1; 0 for never. */

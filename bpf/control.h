@@ -90,7 +90,7 @@ static __always_inline void pair(struct work *w)
 	f->bits |= FLOW_PAIRED;
 	__builtin_memset(&f->conn[1], 0, sizeof(f->conn[1]));
 	f->conn[1].tuple = r->inner;
-	f->conn[1].last_at = w->now;
+	f->last_at = w->now;
 	if (!seen)
 		refuse(w, f, REASON_HANDSHAKE_NOT_SEEN);
 	else if (tuple_is_ipv4(&r->outer) != tuple_is_ipv4(&r->inner))
@@ -115,7 +115,7 @@ static __always_inline void forget(struct work *w, struct flow *f)
 	int mine;
 
 	bpf_spin_lock(&f->lock);
-	mine = f->used && f->generation == r->generation;
+	mine = f->bits & FLOW_USED && f->generation == r->generation;
 	u32 paired = f->bits & FLOW_PAIRED;
 
 	outer = f->conn[0].tuple;
@@ -154,7 +154,7 @@ static __always_inline void change(struct work *w, struct flow *f)
 
 	w->slot = r->slot;
 	bpf_spin_lock(&f->lock);
-	if (!f->used || f->generation != r->generation) {
+	if (!(f->bits & FLOW_USED) || f->generation != r->generation) {
 		what = ANSWER_UNKNOWN;
 	} else if (r->ask == ASK_ENABLE) {
 		if (f->state == STATE_CLOSING || is_over(f))

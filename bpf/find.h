@@ -64,8 +64,8 @@ static __always_inline void free_record(struct flow *f, u32 slot)
 	u32 was;
 
 	bpf_spin_lock(&f->lock);
-	was = f->used;
-	f->used = 0;
+	was = f->bits & FLOW_USED;
+	f->bits &= ~FLOW_USED;
 	bpf_spin_unlock(&f->lock);
 	if (was)
 		bpf_map_push_elem(&free_slots, &slot, 0);
@@ -86,11 +86,11 @@ static __always_inline struct flow *new_record(struct work *w, const struct tupl
 	u32 generation = f->generation + 1;
 
 	__builtin_memset(&f->mode, 0, sizeof(*f) - sizeof(f->lock));
-	f->used = 1;
+	f->bits = FLOW_USED;
 	f->generation = generation;
 	f->opened = w->now_long;
 	f->conn[0].tuple = *t;
-	f->conn[0].last_at = w->now;
+	f->last_at = w->now;
 	bpf_spin_unlock(&f->lock);
 	place.slot = *slot;
 	place.generation = generation;

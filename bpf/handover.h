@@ -100,7 +100,7 @@ static __always_inline void repeat_ack_to_shell(struct work *w, struct conn *x)
 	s->seq = x->cut_max;
 	s->ack = seq_min(x->far.ack, x->shell.max);
 	s->window = window_field(x->far.edge, s->ack, x->far.scale);
-	if (x->bits & CONN_TIMESTAMPS) {
+	if (x->far.conn_bits & CONN_TIMESTAMPS) {
 		s->options = OPT_TIMESTAMPS;
 		s->tsval = x->far.tsval;
 		s->tsecr = x->shell.tsval;
@@ -112,7 +112,7 @@ static __always_inline int carries_sack_for(const struct work *w, const struct c
 {
 	const struct segment *s = &w->segment;
 
-	return s->options & OPT_SACK && y->bits & CONN_SACK && drained(y, x) &&
+	return s->options & OPT_SACK && y->far.conn_bits & CONN_SACK && drained(y, x) &&
 	       s->ack - y->delta == combined_ack(y, x);
 }
 

@@ -166,7 +166,7 @@ static __always_inline struct segment *emit_bare_ack(struct work *w, struct conn
 	s->seq = seq_min(sent_to_far(x, y), x->far.edge);
 	s->ack = ack;
 	s->window = window_field(edge, ack, x->shell.scale);
-	if (x->bits & CONN_TIMESTAMPS) {
+	if (x->far.conn_bits & CONN_TIMESTAMPS) {
 		s->options = OPT_TIMESTAMPS;
 		s->tsval = x->told_tsval;
 		s->tsecr = x->far.tsval;

@@ -27,17 +27,17 @@ static __always_inline void break_flow(struct work *w, struct flow *f, u32 reaso
 
 static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, u32 inner)
 {
-	x->bits &= ~CONN_RESET_BY_SHELL;
-	x->bits |= CONN_RESET_BY_FAR;
+	x->far.conn_bits &= ~CONN_RESET_BY_SHELL;
+	x->far.conn_bits |= CONN_RESET_BY_FAR;
 	tell(w, EVENT_RST, f->state, inner ? FROM_CORE : FROM_PEER);
 	end_flow(w, f, ON_RESET, inner ? REASON_RESET_BY_CORE : REASON_RESET_BY_PEER);
 }
 
 static __always_inline void report_fin(struct work *w, struct flow *f, struct conn *x, u32 inner)
 {
-	if (x->bits & CONN_FIN_REPORTED)
+	if (x->far.conn_bits & CONN_FIN_REPORTED)
 		return;
-	x->bits |= CONN_FIN_REPORTED;
+	x->far.conn_bits |= CONN_FIN_REPORTED;
 	tell(w, EVENT_FIN, f->state, inner ? FROM_CORE : FROM_PEER);
 }
 
@@ -106,9 +106,9 @@ static __always_inline u32 refusal_of(const struct flow *f)
 		return REASON_TCP_MD5;
 	if (seen & OPT_AO)
 		return REASON_TCP_AO;
-	if ((o->bits ^ i->bits) & CONN_TIMESTAMPS)
+	if ((o->far.conn_bits ^ i->far.conn_bits) & CONN_TIMESTAMPS)
 		return REASON_TIMESTAMPS_DIFFER;
-	if ((o->bits ^ i->bits) & CONN_ECN)
+	if ((o->far.conn_bits ^ i->far.conn_bits) & CONN_ECN)
 		return REASON_ECN_DIFFERS;
 	return REASON_NONE;
 }
@@ -169,11 +169,11 @@ static __always_inline void align(struct segment *s, const struct conn *outer)
 	s->options &= ~STRIPPED;
 	if (!outer)
 		return;
-	if (!(outer->bits & CONN_TIMESTAMPS))
+	if (!(outer->far.conn_bits & CONN_TIMESTAMPS))
 		s->options &= ~OPT_TIMESTAMPS;
-	if (!(outer->bits & CONN_SACK))
+	if (!(outer->far.conn_bits & CONN_SACK))
 		s->options &= ~OPT_SACK_PERMITTED;
-	if (!(outer->bits & CONN_ECN))
+	if (!(outer->far.conn_bits & CONN_ECN))
 		s->flags &= ~(FLAG_ECE | FLAG_CWR);
 	if (s->options & OPT_MSS && s->mss > outer->far.mss)
 		s->mss = outer->far.mss;
@@ -188,7 +188,7 @@ static __always_inline void relay_syn(struct work *w, struct flow *f, struct con
 
 	align(s, second ? outer : 0);
 	note_syn(x, s, from_shell);
-	track(x, s, from_shell, w->now);
+	track(f, x, s, from_shell, w->now);
 	if (from_shell)
 		note_told_far(x, s);
 	else
@@ -218,7 +218,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	u32 mode = f->mode;
 
 	if (!(s->flags & FLAG_SYN)) {
-		track(x, s, 0, w->now);
+		track(f, x, s, 0, w->now);
 	} else if (mode <= MODE_CLAMP) {
 		relay_syn(w, f, x, inner, 0);
 		return;
@@ -297,7 +297,7 @@ static __always_inline void step_from_shell(struct work *w, struct flow *f, stru
 			return;
 		}
 		s->flags &= ~FLAG_FIN;
-		track(x, s, 1, w->now);
+		track(f, x, s, 1, w->now);
 		drain_from_shell(w, x, y);
 		after_drain(w, f);
 		return;
@@ -306,7 +306,7 @@ static __always_inline void step_from_shell(struct work *w, struct flow *f, stru
 		relay_syn(w, f, x, inner, 1);
 		return;
 	}
-	track(x, s, 1, w->now);
+	track(f, x, s, 1, w->now);
 	if (mode == MODE_CLAMP && !ends_before_cut(w, f, shell_reset_counts(x, s))) {
 		struct segment *sent = add_edited(w, x, 0, s->payload_length);
 

@@ -94,7 +94,7 @@ static __always_inline int starts_anew(const struct flow *f, const struct conn *
 		return 0;
 	if (f->reason != REASON_FIN)
 		return 1;
-	if (x->bits & CONN_TIMESTAMPS && s->tsval != 0)
+	if (x->far.conn_bits & CONN_TIMESTAMPS && s->tsval != 0)
 		return (s32)(s->tsval - x->far.tsval) > 0;
 	return seq_diff(s->seq, x->far.max) > 0;
 }
@@ -115,7 +115,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	struct conn *x = &f->conn[inner];
 	struct conn *y = &f->conn[inner ^ 1];
 
-	if (!f->used || (u16)f->generation != (u16)generation) {
+	if (!(f->bits & FLOW_USED) || (u16)f->generation != (u16)generation) {
 		result = STEP_UNKNOWN;
 	} else if (from_shell) {
 		if (!tuple_equal(&x->tuple, &w->reversed) || (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP))

@@ -23,11 +23,11 @@ static __always_inline int fin_seen(const struct sender *s)
 
 static __always_inline int established(struct conn *x)
 {
-	if (x->bits & CONN_ESTABLISHED)
+	if (x->far.conn_bits & CONN_ESTABLISHED)
 		return 1;
 	if (syn_seen(&x->far) && syn_seen(&x->shell) && ack_seen(&x->far) && ack_seen(&x->shell) &&
 	    seq_diff(x->far.ack, x->shell.isn) > 0 && seq_diff(x->shell.ack, x->far.isn) > 0) {
-		x->bits |= CONN_ESTABLISHED;
+		x->far.conn_bits |= CONN_ESTABLISHED;
 		return 1;
 	}
 	return 0;
@@ -35,13 +35,13 @@ static __always_inline int established(struct conn *x)
 
 static __always_inline int reset_seen(const struct conn *x)
 {
-	return x->bits & (CONN_RESET_BY_FAR | CONN_RESET_BY_SHELL);
+	return x->far.conn_bits & (CONN_RESET_BY_FAR | CONN_RESET_BY_SHELL);
 }
 
 static __always_inline void note_reset(struct conn *x, u32 by)
 {
 	if (!reset_seen(x))
-		x->bits |= by;
+		x->far.conn_bits |= by;
 }
 
 static __always_inline int finished(const struct conn *x)
@@ -82,13 +82,13 @@ static __always_inline void note_syn(struct conn *x, const struct segment *s, u3
 		return;
 	u32 both = x->far.options & x->shell.options;
 
-	x->bits &= ~(CONN_TIMESTAMPS | CONN_SACK | CONN_ECN);
+	x->far.conn_bits &= ~(CONN_TIMESTAMPS | CONN_SACK | CONN_ECN);
 	if (both & OPT_TIMESTAMPS)
-		x->bits |= CONN_TIMESTAMPS;
+		x->far.conn_bits |= CONN_TIMESTAMPS;
 	if (both & OPT_SACK_PERMITTED)
-		x->bits |= CONN_SACK;
+		x->far.conn_bits |= CONN_SACK;
 	if (x->far.bits & x->shell.bits & SENDER_SYN_ECN)
-		x->bits |= CONN_ECN;
+		x->far.conn_bits |= CONN_ECN;
 	if (!(both & OPT_SCALE)) {
 		x->far.scale = 0;
 		x->shell.scale = 0;
@@ -110,11 +110,11 @@ static __always_inline void track_ack(struct sender *sender, const struct segmen
 	}
 }
 
-static __always_inline void track(struct conn *x, const struct segment *s, u32 from_shell, u32 now)
+static __always_inline void track(struct flow *f, struct conn *x, const struct segment *s, u32 from_shell, u32 now)
 {
 	struct sender *sender = from_shell ? &x->shell : &x->far;
 
-	x->last_at = now;
+	f->last_at = now;
 	if (!from_shell)
 		x->packets++;
 	if (s->flags & FLAG_RST)
@@ -152,8 +152,8 @@ static __always_inline void note_told_far(struct conn *x, const struct segment *
 	u32 scale = s->flags & FLAG_SYN ? 0 : x->shell.scale & 15;
 	u32 edge = s->ack + ((u32)s->window << scale);
 
-	if (!(x->bits & CONN_TOLD_ANY)) {
-		x->bits |= CONN_TOLD_ANY;
+	if (!(x->far.conn_bits & CONN_TOLD_ANY)) {
+		x->far.conn_bits |= CONN_TOLD_ANY;
 		x->told_ack = s->ack;
 		x->told_max = edge;
 	}

@@ -25,7 +25,7 @@ static __always_inline void translate(struct work *w, struct conn *x, struct con
 		s->ack -= y->delta;
 	s->window = convert_window(s->window, x->far.scale, y->shell.scale);
 	if (s->options & OPT_SACK) {
-		if (y->bits & CONN_SACK)
+		if (y->far.conn_bits & CONN_SACK)
 			shift_sack(s, y->delta, y->transparent_from);
 		else
 			clear_sack(s);
@@ -67,9 +67,9 @@ static __always_inline int directly_finished(const struct flow *f)
 
 static __always_inline u32 ending_of(const struct flow *f)
 {
-	if (f->conn[0].bits & CONN_RESET_BY_FAR)
+	if (f->conn[0].far.conn_bits & CONN_RESET_BY_FAR)
 		return REASON_RESET_BY_PEER;
-	if (f->conn[1].bits & CONN_RESET_BY_FAR)
+	if (f->conn[1].far.conn_bits & CONN_RESET_BY_FAR)
 		return REASON_RESET_BY_CORE;
 	return reset_seen(&f->conn[0]) || reset_seen(&f->conn[1]) ? REASON_RESET_BY_SHELL : REASON_FIN;
 }

@@ -5,7 +5,7 @@
  * keeps its flows in the engine and has no way to put any there, so `scale` measures one flow.
  */
 import { statSync } from 'node:fs';
-import { LAYOUT } from '#suture/dataplane/kernel/layout.js';
+import { FlowBit, LAYOUT } from '#suture/dataplane/kernel/layout.js';
 import { BPFFS, BpfMap } from '#suture/dataplane/kernel/libbpf.js';
 import type { ConfigObject } from '#suture/lab/stage.js';
 import { systemClock } from '#suture/platform/clock.js';
@@ -26,7 +26,6 @@ const KEY_BYTES = 16;
 const PLACE_BYTES = 8;
 const DIRECT = 3;
 const STITCHED = 4;
-const PAIRED = 1;
 const IPV4_KEY = 4;
 
 /** Undefined when this data path has no such thing. */
@@ -70,8 +69,7 @@ function insert([flows, connections, free]: readonly BpfMap[], serial: number, c
     const record = records.subarray(FLOW.size * i, FLOW.size * (i + 1));
     record[FLOW.mode] = DIRECT;
     record[FLOW.state] = STITCHED;
-    record[FLOW.bits] = PAIRED;
-    record.writeUInt32LE(1, FLOW.used);
+    record[FLOW.bits] = FlowBit.Paired | FlowBit.Used;
     record.writeUInt32LE(1, FLOW.generation);
     record.write(`s${serial + i}`, FLOW.id, 'latin1');
     for (const inner of [0, 1] as const) {

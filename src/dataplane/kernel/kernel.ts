@@ -328,11 +328,11 @@ export class KernelDataPlane implements DataPlane {
     const record = this.read(slot);
     if (!record.used) return;
     // Signed: a packet may have passed since `now` was taken.
-    const quiet = (conn: 0 | 1): number => (Math.floor(now) - record.lastAt(conn)) | 0;
+    const quiet = (Math.floor(now) - record.lastAt) | 0;
     const { generation, paired, state } = record;
     const { idle, halfOpen, lingerClosed } = this.engine;
     if (!paired) {
-      if (quiet(0) >= (record.established(0) ? idle : halfOpen))
+      if (quiet >= (record.established(0) ? idle : halfOpen))
         this.askAbout({ id: '', slot, generation, isIpv6: false }, Ask.Forget);
       return;
     }
@@ -340,7 +340,7 @@ export class KernelDataPlane implements DataPlane {
     if (!known || state === 'closed' || state === 'broken') return;
     const bothEnded = record.finSeen(0) && record.finSeen(1);
     const limit = state === 'watched' ? halfOpen : bothEnded ? lingerClosed : idle;
-    if (quiet(0) < limit || quiet(1) < limit) return;
+    if (quiet < limit) return;
     this.askAbout(known, Ask.Idle);
   }
 

@@ -6,13 +6,13 @@ import { FLOW_STATES } from '../../flow/state.js';
 
 export const LAYOUT = {
   flow: {
-    size: 472,
+    size: 456,
     mode: 4,
     state: 5,
     reason: 6,
     bits: 7,
-    used: 8,
-    generation: 12,
+    generation: 8,
+    last_at: 12,
     id: 16,
     opened: 32,
     at: 40,
@@ -22,7 +22,7 @@ export const LAYOUT = {
     conn: 88,
   },
   conn: {
-    size: 192,
+    size: 184,
     far: 0,
     shell: 48,
     packets: 96,
@@ -38,8 +38,6 @@ export const LAYOUT = {
     transparent_from: 172,
     cut: 176,
     cut_max: 180,
-    last_at: 184,
-    bits: 188,
   },
   sender: {
     size: 48,
@@ -56,6 +54,7 @@ export const LAYOUT = {
     options: 42,
     scale: 44,
     bits: 45,
+    conn_bits: 46,
   },
   tuple: { size: 36, source: 0, destination: 16, ports: 32 },
   owned: { size: 8192, ports: 0 },
@@ -94,7 +93,7 @@ export const ID_BYTES = 16;
 /** `at` has one entry for each state but the first. */
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
-export const FlowBit = { Paired: 1, Superseded: 2 } as const;
+export const FlowBit = { Paired: 1, Superseded: 2, Used: 4 } as const;
 export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8 } as const;
 export const ConnBit = { Established: 16 } as const;
 export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;

@@ -28,7 +28,7 @@ export class RecordView {
   constructor(readonly bytes: Buffer) {}
 
   get used(): boolean {
-    return this.bytes.readUInt32LE(FLOW.used) !== 0;
+    return (this.bytes.readUInt8(FLOW.bits) & FlowBit.Used) !== 0;
   }
   get paired(): boolean {
     return (this.bytes.readUInt8(FLOW.bits) & FlowBit.Paired) !== 0;
@@ -49,14 +49,16 @@ export class RecordView {
     return readId(this.bytes, FLOW.id);
   }
   /** When the last packet passed, in milliseconds of the kernel's clock modulo 2³². */
-  lastAt(conn: 0 | 1): number {
-    return this.bytes.readUInt32LE(this.conn(conn) + CONN.last_at);
+  get lastAt(): number {
+    return this.bytes.readUInt32LE(FLOW.last_at);
   }
   finSeen(conn: 0 | 1): boolean {
     return (this.bytes.readUInt8(this.conn(conn) + CONN.far + SENDER.bits) & SenderBit.FinSeen) !== 0;
   }
   established(conn: 0 | 1): boolean {
-    return (this.bytes.readUInt32LE(this.conn(conn) + CONN.bits) & ConnBit.Established) !== 0;
+    return (
+      (this.bytes.readUInt16LE(this.conn(conn) + CONN.far + SENDER.conn_bits) & ConnBit.Established) !== 0
+    );
   }
   endpoints(conn: 0 | 1): ConnectionEndpoints {
     const tuple = readTuple(this.bytes, this.conn(conn) + CONN.tuple);

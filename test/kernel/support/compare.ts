@@ -47,7 +47,6 @@ const CONNECTION: Readonly<Record<string, Number32>> = {
   transparent_from: (of) => of.transparentFrom,
   cut: (of) => of.cut,
   cut_max: (of) => of.cutMax,
-  last_at: (of) => of.lastPacketAt,
 };
 
 export function readField(record: Buffer, at: number, size: number): number {
@@ -77,7 +76,7 @@ export class RecordComparison {
     this.connAt = kernel.field('flow', 'conn').offset;
     this.connSize = kernel.abi.sizes.conn as number;
     this.tupleAt = kernel.field('conn', 'tuple').offset;
-    this.bitsAt = kernel.field('conn', 'bits').offset;
+    this.bitsAt = kernel.field('conn', 'far').offset + kernel.field('sender', 'conn_bits').offset;
     this.places = [0, 1].map((inner) => this.placesOf(this.connAt + inner * this.connSize));
   }
 
@@ -141,6 +140,7 @@ export class RecordComparison {
     same('reason', flow.reason === undefined ? 0 : REASONS.indexOf(flow.reason) + 1);
     same('to_shell_packets', flow.toShellPackets);
     same('to_shell_bytes', flow.toShellBytes);
+    same('last_at', Math.max(flow.outer.lastPacketAt, flow.inner.lastPacketAt));
     if (flow.mode === Mode.Clamp || flow.mode === Mode.Drain) same('deadline', flow.deadline);
     this.history(differ, record, flow);
     this.connection(differ, record, 'outer', flow.outer);
@@ -198,7 +198,7 @@ export class RecordComparison {
       this.one(differ, `${side}.${name}`, readField(record, at, size), want);
     }
     const base = this.connAt + inner * this.connSize;
-    this.bits(differ, `${side}.bits`, record.readUInt32LE(base + this.bitsAt), x);
+    this.bits(differ, `${side}.bits`, record.readUInt16LE(base + this.bitsAt), x);
     const start = base + this.tupleAt;
     if (!tupleBytes(x.toShell).equals(record.subarray(start, start + 36))) differ.push(`${side}.tuple`);
   }

@@ -206,9 +206,9 @@ export class Kernel {
 
   /** The slots in use. */
   usedSlots(): number[] {
-    const { offset } = this.field('flow', 'used');
+    const { offset } = this.field('flow', 'bits');
     const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
-    return slots.filter((slot) => this.recordOf(slot).readUInt32LE(offset) !== 0);
+    return slots.filter((slot) => (this.recordOf(slot).readUInt8(offset) & this.number('FLOW_USED')) !== 0);
   }
 
   generationOf(slot: number): number {

@@ -213,13 +213,13 @@ export class Twin {
     this.engine.verdict = undefined;
     this.sent = [];
     // The path overwrites the frame that it is given.
+    const { icmpTranslated } = this.path.counters;
     this.path.receive(Buffer.from(frame), frame.length, false, now);
     const { verdict } = this.engine;
     const ran = this.kernel.receive(frame, now);
     this.lastPackets = ran.packets;
     this.wasPartial = ran.packets.length > 0 && ran.packets.every(isPartial);
-    // What the path sends without the engine is an ICMP error.
-    const emits = verdict === Verdict.Emit || (verdict === undefined && this.sent.length > 0);
+    const emits = verdict === Verdict.Emit || this.path.counters.icmpTranslated > icmpTranslated;
     if (ran.retval !== (emits ? TC_ACT_SHOT : TC_ACT_UNSPEC)) {
       this.fail([`verdict: kernel ${ran.retval}, engine ${verdict}`]);
     }
