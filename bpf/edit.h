@@ -128,6 +128,14 @@ static __always_inline void write_edited(struct work *w, struct emission *e)
 		write_sack(w, s);
 }
 
+/* The packet as it came, before the first edit. */
+static __always_inline void begin_edits(struct work *w)
+{
+	__builtin_memcpy(w->present, w->received, HEADER_BYTES);
+	w->present_tuple = w->tuple;
+	w->partial = *(u16 *)(w->received + TCP_CHECKSUM) == (u16)fold(pseudo_sum(&w->tuple, PROTOCOL_TCP, w->end - w->l4));
+}
+
 /* RFC 1624 equation 3. */
 static __always_inline void change_ip_check(struct work *w, u32 from, u32 to)
 {

@@ -45,13 +45,37 @@ static __noinline long route(struct __sk_buff *skb, struct work *w, const struct
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 
-static __always_inline int leave(const struct bpf_fib_lookup *fib)
-{
-	struct bpf_redir_neigh next = {};
+#define ROUTE_MS 10
 
-	next.nh_family = fib->family;
-	__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, 16);
-	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
+static __always_inline struct route *cached_route(struct work *w, const struct tuple *t)
+{
+	u32 i = t->destination[3] ^ t->source[3];
+
+	i ^= i >> 16;
+	i ^= i >> 8;
+	barrier_var(i);
+	return &w->routes[i & (ROUTES - 1)];
+}
+
+/* As `route`, of a packet that needs no address of a neighbour. What it finds is in the route. */
+static __noinline long route_out(struct __sk_buff *skb, struct work *w, const struct tuple *t, u32 size)
+{
+	struct route *r = cached_route(w, t);
+
+	if (r->from_ifindex == w->ifindex && size <= r->size && (s32)(r->until - w->now) > 0 && addresses_equal(&r->tuple, t))
+		return BPF_FIB_LKUP_RET_SUCCESS;
+	long rc = route(skb, w, t, size, BPF_FIB_LOOKUP_SKIP_NEIGH);
+
+	if (rc != BPF_FIB_LKUP_RET_SUCCESS)
+		return rc;
+	r->tuple = *t;
+	r->from_ifindex = w->ifindex;
+	r->size = size;
+	r->until = w->now + ROUTE_MS;
+	r->ifindex = w->fib.ifindex;
+	r->next.nh_family = w->fib.family;
+	__builtin_memcpy(r->next.ipv6_nh, w->fib.ipv6_dst, 16);
+	return rc;
 }
 
 static __always_inline void leave_as_clone(struct __sk_buff *skb, const struct bpf_fib_lookup *fib)
@@ -75,7 +99,7 @@ static __noinline int send(struct __sk_buff *skb, struct work *w, const struct t
 	}
 	if (skb->gso_size && !w->trimmed)
 		size = w->l4 + w->header_length - w->l3 + skb->gso_size;
-	long rc = route(skb, w, t, size, as_clone ? 0 : BPF_FIB_LOOKUP_SKIP_NEIGH);
+	long rc = as_clone ? route(skb, w, t, size, 0) : route_out(skb, w, t, size);
 
 	if (rc == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
 		count(COUNT_TOO_BIG);
@@ -85,11 +109,15 @@ static __noinline int send(struct __sk_buff *skb, struct work *w, const struct t
 			return TC_ACT_OK;
 		if (make_too_big(skb, w, w->fib.mtu_result))
 			return TC_ACT_SHOT;
-		rc = route(skb, w, &w->reversed, w->end - w->l3, BPF_FIB_LOOKUP_SKIP_NEIGH);
+		t = &w->reversed;
+		rc = route_out(skb, w, t, w->end - w->l3);
 	}
 	if (rc == BPF_FIB_LKUP_RET_SUCCESS) {
-		if (!as_clone)
-			return leave(&w->fib);
+		if (!as_clone) {
+			struct route *r = cached_route(w, t);
+
+			return bpf_redirect_neigh(r->ifindex, &r->next, sizeof(r->next), 0);
+		}
 		leave_as_clone(skb, &w->fib);
 	} else {
 		count(rc == BPF_FIB_LKUP_RET_NO_NEIGH ? COUNT_NO_NEIGHBOUR : COUNT_NO_ROUTE);
@@ -143,6 +171,8 @@ static __noinline int send_all(struct __sk_buff *skb, struct work *w, u32 all_as
 	sending.all_as_clones = all_as_clones;
 	if (w->out_count == 0)
 		return TC_ACT_SHOT;
+	if (!all_as_clones)
+		begin_edits(w);
 	if (w->out_count == 1)
 		send_one((u64)round_of(w, &w->out[0]) * MAX_OUT, &sending);
 	else

@@ -107,6 +107,18 @@ struct emission {
 	u16 unused;
 };
 
+/* What a lookup found. For some milliseconds it is not asked again: a lookup costs as much as the rest of a packet. */
+struct route {
+	struct tuple tuple;
+	u32 from_ifindex;
+	/* The largest packet that it was found to take. */
+	u32 size;
+	u32 until;
+	u32 ifindex;
+	struct bpf_redir_neigh next;
+};
+
+#define ROUTES 4
 #define MAX_OUT 8
 #define MAX_MOVES 8
 #define HEADER_BYTES 64
@@ -171,6 +183,7 @@ struct work {
 	u64 csum;
 	u8 chunk[512];
 	struct bpf_fib_lookup fib;
+	struct route routes[ROUTES];
 	struct address address;
 	struct request request;
 	struct event event;

@@ -58,13 +58,18 @@ static __always_inline void tuple_reverse(struct tuple *to, const struct tuple *
 	to->ports = (from->ports << 16) | (from->ports >> 16);
 }
 
-static __always_inline int tuple_equal(const struct tuple *a, const struct tuple *b)
+static __always_inline int addresses_equal(const struct tuple *a, const struct tuple *b)
 {
-	u32 differ = a->ports ^ b->ports;
+	u32 differ = 0;
 
 	for (int i = 0; i < 4; i++)
 		differ |= (a->source[i] ^ b->source[i]) | (a->destination[i] ^ b->destination[i]);
 	return differ == 0;
+}
+
+static __always_inline int tuple_equal(const struct tuple *a, const struct tuple *b)
+{
+	return a->ports == b->ports && addresses_equal(a, b);
 }
 
 #define MAPPED_WORD bpf_htonl(0xffff)

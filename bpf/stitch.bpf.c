@@ -225,10 +225,10 @@ int suture_ingress(struct __sk_buff *skb)
 	if (kind == FRAME_OTHER)
 		return TC_ACT_UNSPEC;
 	count(COUNT_RECEIVED);
-	if (kind == FRAME_ICMP) {
-		w->ifindex = skb->ingress_ifindex;
+	begin(w);
+	w->ifindex = skb->ingress_ifindex;
+	if (kind == FRAME_ICMP)
 		return receive_icmp(skb, w);
-	}
 	if (kind != FRAME_TCP) {
 		count(kind == FRAME_FRAGMENT ? COUNT_FRAGMENTS : COUNT_MALFORMED);
 		return TC_ACT_UNSPEC;
@@ -241,11 +241,6 @@ int suture_ingress(struct __sk_buff *skb)
 		count(COUNT_HOST);
 		return TC_ACT_UNSPEC;
 	}
-	begin(w);
-	w->ifindex = skb->ingress_ifindex;
-	__builtin_memcpy(w->present, w->received, HEADER_BYTES);
-	w->present_tuple = w->tuple;
-	w->partial = *(u16 *)(w->received + TCP_CHECKSUM) == (u16)fold(pseudo_sum(&w->tuple, PROTOCOL_TCP, w->end - w->l4));
 	return receive(skb, w);
 }
 
