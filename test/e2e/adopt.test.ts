@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
-import { checkClosed, checkTransfer } from '../support/lab/checks.js';
+import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
 import type { KeepAliveResult, TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 
@@ -50,6 +50,10 @@ t.test('100 stitched flows and a transfer outlive the switch process', async (t)
     await checkClosed(t, rig, result);
   }
   if (transferred) await checkClosed(t, rig, transferred);
+  const waits = results.map(({ worstMs }) => worstMs);
+  t.comment(
+    `longest wait for an answer: ${spread(waits)} ms; longest pause of the transfer ${transferred?.pauseMs.toFixed(1)} ms`,
+  );
   const after = await Promise.all((['e', 'b'] as const).map((host) => resetsOf(rig, host)));
   t.strictSame(after, resets, 'no end saw or sent a reset');
 });

@@ -32,6 +32,8 @@ export interface TransferResult extends ConnectionResult {
 
 export interface KeepAliveResult extends ConnectionResult {
   readonly requests: number;
+  /** The longest that it waited for an answer. */
+  readonly worstMs: number;
   readonly answer?: string;
 }
 

@@ -21,6 +21,8 @@ async function converse() {
   let done = 0;
   let answer;
   let pending = Buffer.alloc(0);
+  let asked = performance.now();
+  let worstMs = 0;
   const error = await new Promise((resolve) => {
     const finish = (text) => resolve(text);
     socket.on('error', (problem) => finish(problem.message));
@@ -32,6 +34,9 @@ async function converse() {
       if (!pending.equals(answer)) return finish(`answer ${done + 1} differs: ${pending.toString('latin1')}`);
       pending = Buffer.alloc(0);
       done += 1;
+      const now = performance.now();
+      worstMs = Math.max(worstMs, now - asked);
+      asked = now;
       if (mayEnd && done >= requests) return finish(undefined);
       socket.write(REQUEST);
     });
@@ -43,6 +48,7 @@ async function converse() {
   return {
     ...socket.ends,
     requests: done,
+    worstMs,
     answer: answer?.toString('latin1'),
     written: socket.bytesWritten,
     read: socket.bytesRead,
