@@ -71,6 +71,8 @@ t.test(`${HANDOVERS} handovers at random moments, both directions busy`, async (
       checkTransfer(t, result, BYTES);
       const { history } = await checkClosed(t, rig, result);
       const at = (state: string) => Date.parse(history.find((entry) => entry.state === state)?.at ?? '');
+      // A flow whose pipelines were empty was stitched without a cut.
+      if (!history.some(({ state }) => state === 'cutting')) return;
       clamps.push(at('cutting') - at('clamping'));
       drains.push(at('stitched') - at('cutting'));
     });
