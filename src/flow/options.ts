@@ -41,5 +41,5 @@ export type EngineListener = (
   flow: Flow,
   kind: 'state' | 'fin' | 'rst',
   from: 'peer' | 'core' | undefined,
-  segment?: TcpSegment,
+  segment: TcpSegment | undefined,
 ) => void;

@@ -399,7 +399,7 @@ export class FlowStepper {
     flow.state = state;
     if (reason) flow.reason = reason;
     flow.history.push({ state, at: now });
-    this.onEvent(flow, 'state', undefined);
+    this.onEvent(flow, 'state', undefined, undefined);
   }
 
   // ---- sending on

@@ -146,7 +146,7 @@ t.test('requests that are refused change nothing', async (t) => {
     ['enable, an unknown flow', shell, enableRequest('nix'), 'SUT_FLOW_UNKNOWN'],
     ['enable, another’s flow', stranger, enableRequest(id), 'SUT_NOT_OWNER'],
     ['enable, by the core', core, enableRequest(id), 'SUT_REQUEST_INVALID'],
-    ['enable, a teardown that is not there', shell, enableRequest(id, 4), 'SUT_REQUEST_INVALID'],
+    ['enable, a teardown that is not there', shell, enableRequest(id, 5), 'SUT_REQUEST_INVALID'],
     ['enable, no teardown', shell, enableRequest(id, 0), 'SUT_REQUEST_INVALID'],
     ['release, another’s flow', stranger, lifetimeRequest(id, 0), 'SUT_NOT_OWNER'],
     ['release, an unknown flow', core, lifetimeRequest('nix', 0), 'SUT_FLOW_UNKNOWN'],

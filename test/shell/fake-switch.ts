@@ -26,12 +26,14 @@ export class FakeSwitch implements SwitchClient {
     cause: readonly string[] | undefined;
   }[] = [];
   readonly released: string[] = [];
+  readonly proceeded: string[] = [];
   readonly log: string[] = [];
   lists = 0;
   stopped = 0;
   /** Awaited before a pair is answered; a rejection is the answer. */
   onPair: (call: PairCall) => Promise<void> | void = () => {};
   onEnable: (id: string) => Promise<void> | void = () => {};
+  onProceed: (id: string) => Promise<void> | void = () => {};
   onRelease: (id: string) => Promise<void> | void = () => {};
   readonly flows = new Map<string, FlowSnapshot>();
   readonly #events: ((event: FlowEvent) => void)[] = [];
@@ -69,6 +71,12 @@ export class FakeSwitch implements SwitchClient {
     this.enabled.push({ id, offsets, teardown, cause });
     await this.onEnable(id);
     return this.#set(id, 'clamping');
+  }
+
+  async proceed(id: string, from: FlowEnd): Promise<FlowSnapshot> {
+    this.proceeded.push(`${id} ${from}`);
+    await this.onProceed(id);
+    return this.flows.get(id) ?? this.#set(id, 'closed');
   }
 
   async release(id: string): Promise<FlowSnapshot> {

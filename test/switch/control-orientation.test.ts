@@ -1,6 +1,6 @@
 /** A flow that the core opened, between the names of the data path and those of everyone else. */
 import t from 'tap';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
 import type { StitchOffsets } from '../../src/flow/endpoints.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
@@ -18,6 +18,7 @@ class Plane implements DataPlane {
   readonly kind = 'userspace';
   readonly pairs: PairRequest[] = [];
   readonly offsets: StitchOffsets[] = [];
+  readonly proceeded: FlowSide[] = [];
   failing = false;
   listener: (event: FlowEvent) => void = () => {};
   flow: FlowSnapshot | undefined;
@@ -36,6 +37,10 @@ class Plane implements DataPlane {
     if (this.failing) throw new Error('no');
     this.offsets.push(offsets);
     return this.become('clamping');
+  }
+  async proceed(_id: string, from: FlowSide) {
+    this.proceeded.push(from);
+    return this.become('closing');
   }
   async close() {
     return this.become('closed');

@@ -10,7 +10,7 @@ import {
 } from '../../flow/state.js';
 import { destinationOf, sourceOf, tupleOf } from '../../wire/endpoint.js';
 import { TUPLE_WORDS, Tuple } from '../../wire/tuple.js';
-import type { FlowEvent, FlowSnapshot } from '../port.js';
+import type { FlowEvent, FlowSnapshot, SegmentFacts } from '../port.js';
 import { ConnBit, EventKind, FlowBit, ID_BYTES, LAYOUT, SenderBit, TIMED_STATES } from './layout.js';
 
 const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST } = LAYOUT;
@@ -57,6 +57,13 @@ export class RecordView {
   }
   established(conn: 0 | 1): boolean {
     return (this.bytes.readUInt32LE(this.conn(conn) + CONN.bits) & ConnBit.Established) !== 0;
+  }
+  /** Something is held, or went on and is not acknowledged yet: the flow is to be ticked. */
+  get holds(): boolean {
+    const bits = ConnBit.FinHeld | ConnBit.ResetHeld | ConnBit.FinSent;
+    return ([0, 1] as const).some(
+      (conn) => (this.bytes.readUInt32LE(this.conn(conn) + CONN.bits) & bits) !== 0,
+    );
   }
   endpoints(conn: 0 | 1): ConnectionEndpoints {
     const tuple = readTuple(this.bytes, this.conn(conn) + CONN.tuple);
@@ -111,7 +118,8 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
     generation: bytes.readUInt32LE(EVENT.generation),
     event: {
       kind: (['state', 'fin', 'rst'] as const)[kind] ?? 'state',
-      ...(from && { from }),
+      ...(from && { from, segment: readSegmentFacts(bytes) }),
+      ...(bytes.readUInt8(EVENT.held) !== 0 && { held: true }),
       flow: {
         id: readId(bytes, EVENT.id),
         state,
@@ -125,6 +133,16 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
         history: readHistory(bytes, EVENT.opened, EVENT.at, epochOffset),
       },
     },
+  };
+}
+
+function readSegmentFacts(bytes: Buffer): SegmentFacts {
+  return {
+    seq: bytes.readUInt32LE(EVENT.seq),
+    ack: bytes.readUInt32LE(EVENT.ack),
+    flags: bytes.readUInt8(EVENT.flags),
+    window: bytes.readUInt16LE(EVENT.window),
+    payloadLength: bytes.readUInt32LE(EVENT.payload_length),
   };
 }
 
