@@ -1,7 +1,13 @@
-/** What Suture's own agents say to a FIN or RST: it may go on, and the other agent may know. */
+/** What Suture's own agents do with events: write them down, and let a FIN or RST go on. */
 import { asSutureError } from '../platform/errors.js';
 import type { AgentEvent, SwitchClient } from './port.js';
 import type { MidcomLog } from './service.js';
+
+/** One line for each event, the same for both roles. */
+export function logEvent(event: AgentEvent, log: Pick<MidcomLog, 'debug'>): void {
+  const { kind, flow, from, toldBy, held, segment } = event;
+  log.debug({ flow: flow.id, kind, state: flow.state, from, toldBy, held, seq: segment?.seq }, 'flow event');
+}
 
 /** An answer that comes too late, or is lost, is none: the switch goes on without it. */
 export function answerTeardown(

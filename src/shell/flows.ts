@@ -8,7 +8,7 @@
 import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { FlowReason, FlowState } from '../flow/state.js';
-import { answerTeardown } from '../midcom/answer.js';
+import { answerTeardown, logEvent } from '../midcom/answer.js';
 import type { AgentEvent, FlowEnd, SwitchClient, TeardownMode } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
@@ -167,10 +167,8 @@ export class FlowBook {
   }
 
   #take(event: AgentEvent): void {
+    logEvent(event, this.#log);
     this.#update(event.flow);
-    const { kind, flow, from, toldBy, held } = event;
-    if (kind !== 'state')
-      this.#log.debug({ flow: flow.id, from, toldBy, held }, `${kind.toUpperCase()} seen`);
     if (event.answerExpected) answerTeardown(this.#client, event, this.#log);
   }
 
