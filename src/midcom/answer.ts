@@ -16,6 +16,7 @@ export function answerTeardown(
   log: Pick<MidcomLog, 'debug'>,
 ): void {
   if (from === undefined) return;
+  log.debug({ flow: flow.id, from }, 'letting it go on');
   client.proceed(flow.id, from).catch((thrown: unknown) => {
     const { code, message } = asSutureError(thrown);
     log.debug({ flow: flow.id, from, code, cause: message }, 'the end of a stream went on unanswered');

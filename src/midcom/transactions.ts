@@ -312,7 +312,11 @@ export class Transactions {
 
   private onBackendEvent(event: FlowEvent): void {
     const record = this.flows.get(event.flow.id);
-    if (!record) return;
+    if (!record) {
+      // A flow of a former process: nobody is there to answer.
+      if (event.held && event.from) void this.letGo(event.flow.id, event.from);
+      return;
+    }
     if (record.held) record.held.push(event);
     else this.deliver(record, event);
   }

@@ -1,7 +1,10 @@
 /**
  * Each teardown mode with each end's FIN and RST, on one rig: the streams come through whole, both agents hear of it in
  * the order and from whom the mode says, and nothing is left: no flow, no port, no half-open socket. About 30 s.
+ *
+ * `SUTURE_TEARDOWN_PAGE=docs/TEARDOWN.md` draws the charts of that page anew, each from a capture and the agents' logs.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { TEARDOWN_MODES, type TeardownMode } from '../../src/flow/state.js';
 import type { Program } from '../../src/lab/program.js';
@@ -9,12 +12,14 @@ import { checkClosed } from '../support/lab/checks.js';
 import type { EndingResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 import {
+  chartOf,
   ENDINGS,
   type Ending,
   endStitched,
   heardOf,
   heardText,
   teardownRoutes,
+  withChart,
 } from '../support/lab/teardown.js';
 
 /** Fewer than the connections: they must come back. */
@@ -103,6 +108,19 @@ t.test('teardown modes', async (t) => {
         }
       });
     }
+  }
+
+  const page = process.env.SUTURE_TEARDOWN_PAGE;
+  if (page !== undefined) {
+    await t.test(`the charts of ${page} are drawn again`, async (t) => {
+      for (const mode of TEARDOWN_MODES) {
+        for (const [kind, ending] of [['FIN', 'client-first'] as const, ['RST', 'client-reset'] as const]) {
+          const chart = await chartOf(rig, roles, mode, ending);
+          writeFileSync(page, withChart(readFileSync(page, 'utf8'), `${mode} ${kind}`, chart));
+          t.ok(chart.length > 5, chart.join('\n'));
+        }
+      }
+    });
   }
 
   await t.test('nothing is left', async (t) => {

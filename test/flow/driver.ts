@@ -62,6 +62,10 @@ export class Driver {
     this.engine.own({ address: A.address, from: 20000, to: 20009 });
   }
 
+  get teardown(): TeardownMode {
+    return this.options.teardown ?? 'core';
+  }
+
   get state(): FlowState | 'gone' {
     return this.engine.flow('f')?.state ?? 'gone';
   }

@@ -2,6 +2,7 @@
 import { TEARDOWN_MODES, type TeardownMode } from '../../../src/flow/state.js';
 import type { Program } from '../../../src/lab/program.js';
 import { addressOf, type Family, RAW_PORT, type RouteConfig, route } from '../../../src/lab/stage.js';
+import { type ChartEntry, type ChartPacket, drawChart, readPacket } from './chart.js';
 import type { EndingResult } from './results.js';
 import type { Rig } from './rig.js';
 
@@ -39,7 +40,7 @@ export interface EndOptions {
 export async function endStitched(
   rig: Rig,
   mode: TeardownMode,
-  ending: Ending['ending'],
+  ending: Ending['ending'] | 'client-first',
   { family = 4, bytes = 100_000, seconds = 1, before }: EndOptions = {},
 ): Promise<EndingResult> {
   const go = rig.go();
@@ -67,22 +68,82 @@ export interface HeardEvent {
 
 /** What an agent that logs at level debug has heard of a flow, in order. */
 export function heardOf(agent: Program, flow: string): HeardEvent[] {
+  return logOf(agent, flow).filter((entry) => 'kind' in entry);
+}
+
+/** … and what it answered. */
+export function logOf(agent: Program, flow: string): ChartEntry[] {
   return agent.output
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
-    .filter((entry) => entry.flow === flow && entry.msg === 'flow event')
-    .map(({ kind, state, from, toldBy, held, seq, time }) => ({
-      ...{ kind, state, time: typeof time === 'number' ? time : Date.parse(time) },
-      ...(from && { from }),
-      ...(toldBy && { toldBy }),
-      ...(held && { held }),
-      ...(seq !== undefined && { seq }),
-    }));
+    .filter((entry) => entry.flow === flow)
+    .flatMap((entry): ChartEntry[] => {
+      if (entry.msg === 'flow event') return [heardFrom(entry)];
+      return entry.msg === 'letting it go on' ? [{ answers: entry.from, time: Date.parse(entry.time) }] : [];
+    });
+}
+
+interface LogLine extends Omit<HeardEvent, 'time'> {
+  readonly time: string;
+}
+
+function heardFrom({ kind, state, from, toldBy, held, seq, time }: LogLine): HeardEvent {
+  return {
+    ...{ kind, state, time: Date.parse(time) },
+    ...(from !== undefined && { from }),
+    ...(toldBy !== undefined && { toldBy }),
+    ...(held === true && { held }),
+    ...(seq !== undefined && { seq }),
+  };
 }
 
 /** `fin peer held`, `fin peer by core`, `closed`. */
 export function heardText({ kind, state, from, toldBy, held }: HeardEvent): string {
   if (kind === 'state') return state;
   return [kind, from, ...(held ? ['held'] : []), ...(toldBy ? [`by ${toldBy}`] : [])].join(' ');
+}
+
+/** The chart of one ending, from a capture on all of the switch's interfaces and the agents' logs. */
+export async function chartOf(
+  rig: Rig,
+  agents: { readonly shell: Program; readonly core: Program },
+  mode: TeardownMode,
+  ending: 'client-first' | 'client-reset',
+): Promise<string[]> {
+  const packets: ChartPacket[] = [];
+  let from = Number.POSITIVE_INFINITY;
+  const argv = ['tcpdump', '-i', 'any', '-n', '-S', '-tt', '-l', '--immediate-mode'];
+  const filter = `tcp and (port ${portOf(mode)} or portrange 20000-20099)`;
+  const capture = rig.stage.start('tcpdump', 's', [...argv, filter], (line) => {
+    const packet = readPacket(line);
+    // What the shell sends when it destroys its sockets ends at the switch; the time of it is chance.
+    const swallowed = packet?.host === 'A' && packet.toSwitch;
+    if (packet && packet.time >= from && !swallowed) packets.push(packet);
+  });
+  await capture.line(/listening on any/, 15_000);
+  const before = (): void => {
+    from = Date.now() / 1000;
+  };
+  const end = await endStitched(rig, mode, ending, { bytes: 1000, before });
+  const { id } = await rig.closed(end);
+  for (const agent of [agents.shell, agents.core]) {
+    await agent.line(new RegExp(`"flow":"${id}".*"state":"closed".*flow event`), 15_000);
+  }
+  await capture.stop();
+  return drawChart(packets, { shell: endingOf(agents.shell, id), core: endingOf(agents.core, id) });
+}
+
+function endingOf(agent: Program, flow: string): ChartEntry[] {
+  const log = logOf(agent, flow);
+  return log.slice(log.findIndex((entry) => 'kind' in entry && entry.kind !== 'state'));
+}
+
+/** Puts a chart between `<!-- chart NAME -->` and the next `<!-- end -->`. */
+export function withChart(page: string, name: string, chart: readonly string[]): string {
+  const [start, stop] = [`<!-- chart ${name} -->\n`, '<!-- end -->'];
+  const at = page.indexOf(start);
+  if (at < 0) throw new Error(`the page has no place for the chart ${name}`);
+  const rest = page.slice(page.indexOf(stop, at));
+  return `${page.slice(0, at)}${start}\`\`\`mermaid\n${chart.join('\n')}\n\`\`\`\n${rest}`;
 }
