@@ -83,9 +83,12 @@ t.test('what the peer opened is the same to both', async (t) => {
   t.strictSame(plane.pairs, [{ id: 'f', outer: OUTER, inner: INNER }]);
   await control.enable('f', OFFSETS, 'core');
   t.strictSame(plane.offsets, [OFFSETS]);
+  await control.proceed('f', 'core');
+  t.strictSame(plane.proceeded, ['core']);
   const record = await table.get('f');
   t.notOk(record && ('openedBy' in record || 'stitchCause' in record));
   t.equal(flowDetail(record as FlowRecord).openedBy, 'peer');
+  t.match(flowDetail((await control.flow('f')) as FlowRecord), { openedBy: 'peer', teardown: 'core' });
 });
 
 t.test('what the core opened is turned, both ways', async (t) => {
@@ -115,6 +118,11 @@ t.test('what the core opened is turned, both ways', async (t) => {
   await new Promise(setImmediate);
   t.match(events.at(-1), { kind: 'state', flow: { ...TURNED, reason: 'fin' } });
   t.notOk('from' in (events.at(-1) ?? {}));
+
+  t.match(await control.proceed('f', 'peer'), TURNED);
+  await control.proceed('f', 'core');
+  t.strictSame(plane.proceeded, ['core', 'peer'], 'the end by its place in the data path');
+  await t.rejects(control.proceed('g', 'core'), { code: 'SUT_FLOW_UNKNOWN' });
 
   const expected = { ...TURNED, outer: OUTER, inner: INNER, openedBy: 'core', stitchCause: ['now'] };
   t.match(await table.get('f'), expected);
