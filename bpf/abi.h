@@ -66,6 +66,7 @@ enum {
 	REASON_LIMIT_REACHED,
 	REASON_SHELL_LOST,
 	REASON_DRAIN_TIMEOUT,
+	REASON_FIN_UNACKNOWLEDGED,
 	REASON_FIN,
 	REASON_RESET_BY_PEER,
 	REASON_RESET_BY_CORE,
@@ -135,6 +136,9 @@ enum {
 	CONN_FIN_REPORTED = 32,
 	CONN_RESET_BY_FAR = 64,
 	CONN_RESET_BY_SHELL = 128,
+	CONN_FIN_HELD = 256,
+	CONN_RESET_HELD = 512,
+	CONN_FIN_SENT = 1024,
 };
 
 struct conn {
@@ -162,9 +166,15 @@ enum {
 	FLOW_PAIRED = 1,
 	/* A new connection has taken this one's tuple over. */
 	FLOW_SUPERSEDED = 2,
-	/* The record is not free. */
-	FLOW_USED = 4,
+	/* The teardown mode, and how often a FIN that went on was repeated. */
+	FLOW_TEARDOWN = 0x0c,
+	FLOW_RESENDS = 0xf0,
 };
+#define FLOW_TEARDOWN_SHIFT 2
+#define FLOW_RESENDS_SHIFT 4
+
+/* src/flow/state.ts: TEARDOWN_MODES, in its order. */
+enum { TEARDOWN_CORE, TEARDOWN_CONTROL, TEARDOWN_SHELL, TEARDOWN_BOTH };
 
 struct flow {
 	struct bpf_spin_lock lock;
@@ -172,6 +182,7 @@ struct flow {
 	u8 state;
 	u8 reason;
 	u8 bits;
+	/* Odd while the record is in use; it counts on when that begins and when it ends. */
 	u32 generation;
 	/* When a packet of either connection passed last. */
 	u32 last_at;
@@ -182,6 +193,7 @@ struct flow {
 	u32 deadline;
 	u32 to_shell_packets;
 	u32 to_shell_bytes;
+	u32 resend_at;
 	struct conn conn[2];
 };
 
@@ -203,16 +215,23 @@ struct event {
 	u8 from;
 	u32 to_shell_packets;
 	u32 to_shell_bytes;
-	u32 unused;
+	/* Of a FIN or RST, as its sender sent it; `held` when it goes on only after an answer. */
+	u32 payload_length;
 	u64 opened;
 	u64 packets[2];
 	u64 bytes[2];
 	char id[16];
 	u32 at[STATE_COUNT - 1];
+	u32 seq;
+	u32 ack;
+	u16 window;
+	u8 flags;
+	u8 held;
+	u32 unused;
 };
 
 /* A request to the control program: the payload of an Ethernet frame that it is run on. */
-enum { ASK_PAIR, ASK_ENABLE, ASK_CLOSE, ASK_TICK, ASK_FORGET, ASK_IDLE };
+enum { ASK_PAIR, ASK_ENABLE, ASK_CLOSE, ASK_TICK, ASK_FORGET, ASK_IDLE, ASK_PROCEED };
 
 struct request {
 	u32 ask;
@@ -225,7 +244,9 @@ struct request {
 	struct tuple outer;
 	struct tuple inner;
 	char id[16];
-	u32 unused[2];
+	/* Of ASK_ENABLE, and of ASK_PROCEED. */
+	u32 teardown;
+	u32 from;
 };
 
 enum { ANSWER_DONE, ANSWER_UNKNOWN, ANSWER_OUTER_TAKEN, ANSWER_INNER_TAKEN, ANSWER_FULL, ANSWER_STATE };
@@ -235,6 +256,8 @@ struct reply {
 	u32 slot;
 	u32 generation;
 	u32 state;
+	/* Milliseconds until the flow is to be ticked, 0 for never. Not of flows on their way to the stitch. */
+	u32 due;
 };
 
 /* Packets, by what became of them; the process sums over processors. */

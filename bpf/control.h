@@ -13,6 +13,16 @@ static __always_inline void answer(u32 what, u32 slot, u32 generation, u32 state
 	reply->slot = slot;
 	reply->generation = generation;
 	reply->state = state;
+	reply->due = 0;
+}
+
+static __always_inline void answer_due(u32 due)
+{
+	u32 zero = 0;
+	struct reply *reply = bpf_map_lookup_elem(&replies, &zero);
+
+	if (reply)
+		reply->due = due;
 }
 
 static __always_inline int is_over(const struct flow *f)
@@ -115,7 +125,7 @@ static __always_inline void forget(struct work *w, struct flow *f)
 	int mine;
 
 	bpf_spin_lock(&f->lock);
-	mine = f->bits & FLOW_USED && f->generation == r->generation;
+	mine = is_used(f) && f->generation == r->generation;
 	u32 paired = f->bits & FLOW_PAIRED;
 
 	outer = f->conn[0].tuple;
@@ -154,12 +164,14 @@ static __always_inline void change(struct work *w, struct flow *f)
 
 	w->slot = r->slot;
 	bpf_spin_lock(&f->lock);
-	if (!(f->bits & FLOW_USED) || f->generation != r->generation) {
+	if (!is_used(f) || f->generation != r->generation) {
 		what = ANSWER_UNKNOWN;
 	} else if (r->ask == ASK_ENABLE) {
 		if (f->state == STATE_CLOSING || is_over(f))
 			what = ANSWER_STATE;
-		else if (f->state == STATE_RELAYED)
+		else if (f->state == STATE_WATCHED || f->state == STATE_RELAYED)
+			f->bits = (f->bits & ~FLOW_TEARDOWN) | (r->teardown << FLOW_TEARDOWN_SHIFT & FLOW_TEARDOWN);
+		if (f->state == STATE_RELAYED)
 			begin_clamp(w, f, r);
 	} else if (r->ask == ASK_CLOSE) {
 		if (!is_over(f))
@@ -169,6 +181,10 @@ static __always_inline void change(struct work *w, struct flow *f)
 			after_clamp(w, f);
 		else if (f->mode == MODE_DRAIN && (s32)(w->now - f->deadline) >= 0)
 			break_flow(w, f, REASON_DRAIN_TIMEOUT);
+		else if (f->mode == MODE_DIRECT && f->state != STATE_CLOSED)
+			tick_held(w, f);
+	} else if (r->ask == ASK_PROCEED) {
+		let_go(w, f, r->from == FROM_CORE);
 	} else if (r->ask == ASK_IDLE) {
 		end_flow(w, f, ON_IDLE,
 			 fin_seen(&f->conn[0].far) && fin_seen(&f->conn[1].far) ? REASON_FIN : REASON_IDLE);
@@ -176,9 +192,11 @@ static __always_inline void change(struct work *w, struct flow *f)
 	if (w->move_count)
 		note_event(w, f);
 	u32 state = f->state;
+	u32 due = due_in(w, f);
 
 	bpf_spin_unlock(&f->lock);
 	answer(what, r->slot, r->generation, state);
+	answer_due(due);
 }
 
 SEC("tc")

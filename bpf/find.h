@@ -7,6 +7,11 @@ static __always_inline struct flow *flow_at(u32 slot)
 	return bpf_map_lookup_elem(&flows, &slot);
 }
 
+static __always_inline u32 is_used(const struct flow *f)
+{
+	return f->generation & 1;
+}
+
 static __always_inline struct place *find(struct work *w, const struct tuple *t)
 {
 	key_of(&w->key, t);
@@ -64,8 +69,8 @@ static __always_inline void free_record(struct flow *f, u32 slot)
 	u32 was;
 
 	bpf_spin_lock(&f->lock);
-	was = f->bits & FLOW_USED;
-	f->bits &= ~FLOW_USED;
+	was = is_used(f);
+	f->generation += was;
 	bpf_spin_unlock(&f->lock);
 	if (was)
 		bpf_map_push_elem(&free_slots, &slot, 0);
@@ -86,7 +91,6 @@ static __always_inline struct flow *new_record(struct work *w, const struct tupl
 	u32 generation = f->generation + 1;
 
 	__builtin_memset(&f->mode, 0, sizeof(*f) - sizeof(f->lock));
-	f->bits = FLOW_USED;
 	f->generation = generation;
 	f->opened = w->now_long;
 	f->conn[0].tuple = *t;

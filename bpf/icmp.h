@@ -86,7 +86,7 @@ static __noinline int find_target(struct work *w)
 	struct conn *x = &f->conn[inner];
 	struct conn *y = &f->conn[inner ^ 1];
 
-	if (f->bits & FLOW_USED && (u16)f->generation == at.generation && f->mode == MODE_DIRECT &&
+	if (is_used(f) && (u16)f->generation == at.generation && f->mode == MODE_DIRECT &&
 	    tuple_equal(&x->tuple, &w->reversed)) {
 		w->target = y->tuple;
 		w->target_seq = bpf_htonl(bpf_ntohl(w->quoted_seq) - y->delta);

@@ -22,7 +22,7 @@ static __always_inline u32 next_state(u32 state, u32 event)
 	case ON_DRAINED:
 		return state == STATE_CUTTING ? STATE_STITCHED : STATE_NONE;
 	case ON_BREAK:
-		return state == STATE_CUTTING ? STATE_BROKEN : STATE_NONE;
+		return state == STATE_CUTTING || state == STATE_CLOSING ? STATE_BROKEN : STATE_NONE;
 	case ON_FIN:
 		return state == STATE_WATCHED || state == STATE_RELAYED || state == STATE_STITCHED ||
 				       state == STATE_REFUSED ?
@@ -51,7 +51,17 @@ static __always_inline void tell(struct work *w, u32 kind, u32 state, u32 from)
 	w->move[i].kind = kind;
 	w->move[i].state = state;
 	w->move[i].from = from;
+	w->move[i].held = 0;
 	w->move_count = i + 1;
+}
+
+static __always_inline void tell_held(struct work *w, u32 kind, u32 state, u32 from)
+{
+	u32 i = w->move_count;
+
+	tell(w, kind, state, from);
+	if (i < MAX_MOVES)
+		w->move[i].held = 1;
 }
 
 static __always_inline void move(struct work *w, struct flow *f, u32 event, u32 reason)

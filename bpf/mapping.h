@@ -61,9 +61,17 @@ static __always_inline u32 combined_ack(const struct conn *x, const struct conn 
 	return seq_max(x->shell.ack, far_ack(x, y));
 }
 
+static __always_inline u32 before_fin(const struct sender *sender)
+{
+	return sender->fin_end - 1;
+}
+
+/* Without a FIN that is held. */
 static __always_inline u32 sent_to_far(const struct conn *x, const struct conn *y)
 {
-	return seq_max(x->shell.max, y->far.max + y->delta);
+	u32 end = y->far.conn_bits & CONN_FIN_HELD ? before_fin(&y->far) : y->far.max;
+
+	return seq_max(x->shell.max, end + y->delta);
 }
 
 static __always_inline u32 window_field(u32 edge, u32 ack, u32 scale)

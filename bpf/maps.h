@@ -72,6 +72,7 @@ struct {
 /* In milliseconds and bytes; src/flow/options.ts has their meaning. */
 const volatile u32 clamp_deadline = 200;
 const volatile u32 drain_limit = 30000;
+const volatile u32 teardown_limit = 5000;
 const volatile u32 clamp_cap = 1 << 20;
 const volatile u32 max_unpaired = 65536;
 /* The test build: the clock is `test_clock`, and packets go to `test_packets`. */
@@ -170,7 +171,7 @@ struct work {
 		u8 kind;
 		u8 state;
 		u8 from;
-		u8 unused;
+		u8 held;
 	} move[MAX_MOVES];
 	u32 slot;
 	u32 swallowed;

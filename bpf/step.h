@@ -25,6 +25,8 @@ static __always_inline void break_flow(struct work *w, struct flow *f, u32 reaso
 	end_flow(w, f, ON_BREAK, reason);
 }
 
+#include "hold.h"
+
 static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, u32 inner)
 {
 	x->far.conn_bits &= ~CONN_RESET_BY_SHELL;
@@ -217,6 +219,9 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	struct segment *s = &w->segment;
 	u32 mode = f->mode;
 
+	/* Before the stitch there is no holding it: left out, it comes again, as if it had been lost. */
+	if (mode == MODE_DRAIN && holds_ends(f))
+		s->flags &= ~FLAG_FIN;
 	if (!(s->flags & FLAG_SYN)) {
 		track(f, x, s, 0, w->now);
 	} else if (mode <= MODE_CLAMP) {
@@ -225,6 +230,10 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	}
 	w->verdict = VERDICT_EMIT;
 	if (mode == MODE_DIRECT) {
+		if (holds_ends(f)) {
+			hold_from_far(w, f, inner);
+			return;
+		}
 		translate(w, x, y);
 		if (f->state == STATE_CLOSED)
 			return;

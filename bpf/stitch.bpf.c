@@ -63,6 +63,11 @@ static __always_inline void note_event(struct work *w, const struct flow *f)
 	e->bytes[1] = f->conn[1].far.bytes;
 	__builtin_memcpy(e->id, f->id, sizeof(e->id));
 	__builtin_memcpy(e->at, f->at, sizeof(e->at));
+	e->seq = read32(w->received + 4);
+	e->ack = read32(w->received + 8);
+	e->flags = w->received[13];
+	e->window = w->segment.window;
+	e->payload_length = w->segment.payload_length;
 }
 
 static __always_inline void send_events(struct work *w)
@@ -73,6 +78,7 @@ static __always_inline void send_events(struct work *w)
 		w->event.kind = w->move[i].kind;
 		w->event.state = w->move[i].state;
 		w->event.from = w->move[i].from;
+		w->event.held = w->move[i].held;
 		if (bpf_ringbuf_output(&events, &w->event, sizeof(w->event), 0))
 			count(COUNT_EVENTS_LOST);
 	}
@@ -115,7 +121,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	struct conn *x = &f->conn[inner];
 	struct conn *y = &f->conn[inner ^ 1];
 
-	if (!(f->bits & FLOW_USED) || (u16)f->generation != (u16)generation) {
+	if (!is_used(f) || (u16)f->generation != (u16)generation) {
 		result = STEP_UNKNOWN;
 	} else if (from_shell) {
 		if (!tuple_equal(&x->tuple, &w->reversed) || (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP))

@@ -20,6 +20,8 @@ static __always_inline void translate(struct work *w, struct conn *x, struct con
 	struct segment *s = add_edited(w, y, 0, got->payload_length);
 
 	lift_bare_ack(x, s, far_edge(x, y));
+	if (x->far.conn_bits & CONN_FIN_HELD)
+		s->seq = seq_min(s->seq, before_fin(&x->far));
 	s->seq += x->delta;
 	if (s->flags & FLAG_ACK)
 		s->ack -= y->delta;

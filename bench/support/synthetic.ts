@@ -69,7 +69,7 @@ function insert([flows, connections, free]: readonly BpfMap[], serial: number, c
     const record = records.subarray(FLOW.size * i, FLOW.size * (i + 1));
     record[FLOW.mode] = DIRECT;
     record[FLOW.state] = STITCHED;
-    record[FLOW.bits] = FlowBit.Paired | FlowBit.Used;
+    record[FLOW.bits] = FlowBit.Paired;
     record.writeUInt32LE(1, FLOW.generation);
     record.write(`s${serial + i}`, FLOW.id, 'latin1');
     for (const inner of [0, 1] as const) {

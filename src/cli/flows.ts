@@ -72,6 +72,7 @@ async function show(id: string, options: TableOptions, context: CliContext): Pro
       ['up', carried(flow.up)],
       ['down', carried(flow.down)],
       ['to shell', `${carried(flow.toShellStitched)} since it was stitched`],
+      ...(flow.teardown ? [['teardown', flow.teardown] as const] : []),
       ...(flow.stitchCause ? [['because', flow.stitchCause.join(', ')] as const] : []),
     ]),
     '',

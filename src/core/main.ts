@@ -4,8 +4,10 @@
  * the inner connections.
  */
 import type { FlowEvent } from '../dataplane/port.js';
+import { answerTeardown, logEvent } from '../midcom/answer.js';
 import { createSwitchClient } from '../midcom/client.js';
-import type { Reservation, SwitchClient } from '../midcom/port.js';
+import type { AgentEvent, Reservation, SwitchClient } from '../midcom/port.js';
+import { ANSWERS_TEARDOWN } from '../midcom/service.js';
 import type { Clock } from '../platform/clock.js';
 import type { CoreConfig } from '../platform/config/index.js';
 import type { Running } from '../platform/lifecycle.js';
@@ -50,11 +52,14 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
       reservation,
       log,
       clock,
+      capabilities: [ANSWERS_TEARDOWN],
     });
   const stats = { fin: 0, rst: 0, stitched: 0, closed: 0, refused: 0, broken: 0 };
   client.onEvent((event) => {
     count(event, stats);
     logEvent(event, log);
+    logEnding(event, log);
+    if (event.answerExpected) answerTeardown(client, event, log);
   });
   client.onSession((change) => log.info({ change }, 'session with the switch'));
   await client.start();
@@ -79,14 +84,12 @@ function count({ kind, flow }: FlowEvent, stats: { -readonly [K in keyof CoreSta
   else if (flow.state in stats) stats[flow.state as keyof CoreStats] += 1;
 }
 
-/** What ends a flow is worth a line of its own; the steps on the way are for a closer look. */
-function logEvent({ kind, flow, from }: FlowEvent, log: Logger): void {
+/** What ends a flow is worth a line of its own for people. */
+function logEnding({ kind, flow, from, held }: AgentEvent, log: Logger): void {
   const { id, state, reason, up, down } = flow;
   if (kind !== 'state') {
-    log.info({ flow: id, from, state }, kind === 'fin' ? 'FIN seen' : 'RST seen');
+    log.info({ flow: id, from, state, held }, kind === 'fin' ? 'FIN seen' : 'RST seen');
   } else if (state === 'closed' || state === 'broken' || state === 'refused') {
     log.info({ flow: id, reason, up, down }, `flow ${state}`);
-  } else {
-    log.debug({ flow: id, state }, 'flow');
   }
 }

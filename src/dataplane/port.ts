@@ -6,7 +6,7 @@
  * nothing.
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
-import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
+import type { DirectionCounters, FlowReason, FlowState, TeardownMode } from '../flow/state.js';
 
 export interface PairRequest {
   /** The id that the control part gives the flow. */
@@ -31,11 +31,27 @@ export interface FlowSnapshot {
 
 export type FlowEventKind = 'state' | 'fin' | 'rst';
 
+export type FlowSide = 'peer' | 'core';
+
+/** A FIN or RST as its sender sent it, in the numbers of its own connection. */
+export interface SegmentFacts {
+  readonly seq: number;
+  readonly ack: number;
+  /** `TcpFlag` bits. */
+  readonly flags: number;
+  /** The field, unscaled. */
+  readonly window: number;
+  readonly payloadLength: number;
+}
+
 export interface FlowEvent {
   readonly kind: FlowEventKind;
   readonly flow: FlowSnapshot;
-  /** For `fin` and `rst`: which end sent it. */
-  readonly from?: 'peer' | 'core';
+  /** For `fin` and `rst`: which end sent it, and what. */
+  readonly from?: FlowSide;
+  readonly segment?: SegmentFacts;
+  /** It goes on to the other end only when `proceed` is called, or its time is over. */
+  readonly held?: boolean;
 }
 
 export interface DataPlane {
@@ -48,7 +64,9 @@ export interface DataPlane {
   /** Joins an outer connection that was seen from its SYN on with the inner one that the shell is about to open. */
   pair(request: PairRequest): Promise<FlowSnapshot>;
   /** Asks that a paired flow be stitched. Progress comes as events; a refusal too. */
-  enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot>;
+  enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot>;
+  /** Lets a held FIN or RST of that end's go on. Where nothing is held, nothing changes. */
+  proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
   list(): Promise<FlowSnapshot[]>;

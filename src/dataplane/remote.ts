@@ -7,10 +7,11 @@
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { TeardownMode } from '../flow/state.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from './port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from './port.js';
 
-const METHODS = ['own', 'disown', 'pair', 'enable', 'close', 'list', 'counters'] as const;
+const METHODS = ['own', 'disown', 'pair', 'enable', 'proceed', 'close', 'list', 'counters'] as const;
 type Method = (typeof METHODS)[number];
 
 interface Request {
@@ -95,8 +96,12 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('pair', request);
   }
 
-  enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
-    return this.call('enable', id, offsets);
+  enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
+    return this.call('enable', id, offsets, teardown);
+  }
+
+  proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
+    return this.call('proceed', id, from);
   }
 
   close(id: string): Promise<FlowSnapshot> {

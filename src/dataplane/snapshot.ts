@@ -1,6 +1,7 @@
 /** A flow as the control part sees it. */
 import type { Flow } from '../flow/flow.js';
-import type { FlowSnapshot } from './port.js';
+import type { TcpSegment } from '../wire/segment.js';
+import type { FlowEvent, FlowSnapshot, SegmentFacts } from './port.js';
 
 /** `epochOffset`: wall-clock milliseconds at the engine's time 0. */
 export function snapshotOf(flow: Flow, epochOffset: number): FlowSnapshot {
@@ -14,4 +15,23 @@ export function snapshotOf(flow: Flow, epochOffset: number): FlowSnapshot {
     toShellStitched: { packets: flow.toShellPackets, bytes: flow.toShellBytes },
     history: flow.history.map(({ state, at }) => ({ state, at: Math.round(at + epochOffset) })),
   };
+}
+
+/** What the engine tells of a flow, with what lasts of the segment that it tells of. */
+export function eventOf(
+  flow: Flow,
+  kind: FlowEvent['kind'],
+  from: FlowEvent['from'],
+  segment: TcpSegment | undefined,
+  epochOffset: number,
+): FlowEvent {
+  const event = { kind, flow: snapshotOf(flow, epochOffset) };
+  if (from === undefined) return event;
+  const end = from === 'peer' ? flow.outer : flow.inner;
+  const held = kind === 'fin' ? end.finHeld : end.resetHeld;
+  return { ...event, from, ...(segment && { segment: factsOf(segment) }), ...(held && { held }) };
+}
+
+function factsOf({ seq, ack, flags, window, payloadLength }: TcpSegment): SegmentFacts {
+  return { seq, ack, flags, window, payloadLength };
 }

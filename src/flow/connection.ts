@@ -98,6 +98,11 @@ export class Connection {
   other: Connection;
   /** The agents were told of X's FIN. */
   finReported = false;
+  /** X's FIN, or its RST, is held: Y does not have it yet. */
+  finHeld = false;
+  resetHeld = false;
+  /** X's FIN was sent to Y by the switch, which repeats it until Y acknowledges it. */
+  finSent = false;
   lastPacketAt: number;
 
   constructor(

@@ -20,6 +20,7 @@ import { findIcmpTarget, type IcmpTarget, pathMss } from './icmp.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineListener, type EngineOptions } from './options.js';
 import type { Outbox } from './outbox.js';
 import { Ownership } from './ownership.js';
+import type { TeardownMode } from './state.js';
 import { type FlowKeeper, FlowStepper, Verdict } from './stepper.js';
 
 export { type EngineListener, type EngineOptions, Verdict };
@@ -167,7 +168,7 @@ export class FlowEngine implements FlowKeeper {
   }
 
   /** Asks for the stitch; the outbox may hold segments afterwards. Asking again changes nothing. */
-  enable(id: string, offsets: StitchOffsets, now: number): Flow {
+  enable(id: string, offsets: StitchOffsets, now: number, teardown: TeardownMode = 'core'): Flow {
     this.stepper.clear();
     const flow = this.known(id);
     if (flow.state === 'closing' || flow.state === 'closed' || flow.state === 'broken') {
@@ -176,8 +177,17 @@ export class FlowEngine implements FlowKeeper {
         `flow ${id} is ${flow.state}; only a flow that is open can be stitched`,
       );
     }
+    if (flow.state === 'watched' || flow.state === 'relayed') flow.teardown = teardown;
     if (flow.state === 'watched') flow.wanted = offsets;
     else if (flow.state === 'relayed') this.stepper.beginClamp(flow, offsets, now);
+    return flow;
+  }
+
+  /** Lets a held FIN or RST of an end's go on to the other one. Where nothing is held, nothing changes. */
+  proceed(id: string, from: 'peer' | 'core', now: number): Flow {
+    this.stepper.clear();
+    const flow = this.known(id);
+    this.stepper.proceed(from === 'peer' ? flow.outer : flow.inner, flow, now);
     return flow;
   }
 

@@ -1,7 +1,7 @@
 /** A flow: one outer and one inner connection, and what joins them. Only `engine.ts` moves it between states. */
 import type { Connection } from './connection.js';
 import type { StitchOffsets } from './endpoints.js';
-import type { FlowReason, FlowState } from './state.js';
+import type { FlowReason, FlowState, TeardownMode } from './state.js';
 
 /** Which way the bytes take. The state's name says it to people; this says it to the packet path. */
 export const Mode = {
@@ -24,8 +24,13 @@ export class Flow {
   mode: Mode = Mode.Relay;
   /** The shell's wish, kept until both handshakes are complete. */
   wanted: StitchOffsets | undefined;
-  /** When the present state must have been left, ms; 0 for never. */
+  /** What is done with a FIN or a RST once the flow is stitched; set with the wish. */
+  teardown: TeardownMode = 'core';
+  /** When the present state must have been left, or what is held must go on, ms; 0 for never. */
   deadline = 0;
+  /** When a FIN that went on is sent once more, ms, and how often it was. */
+  resendAt = 0;
+  resends = 0;
   /** What was sent to the shell while stitched. */
   toShellPackets = 0;
   toShellBytes = 0;
@@ -40,5 +45,10 @@ export class Flow {
     inner.flow = this;
     outer.other = inner;
     inner.other = outer;
+  }
+
+  /** The switch answers for the ends' FINs, and passes neither FIN nor RST on by itself. */
+  get holdsEnds(): boolean {
+    return this.teardown === 'control' || this.teardown === 'shell';
   }
 }

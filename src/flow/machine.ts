@@ -27,7 +27,7 @@ export const FLOW_EVENTS = [
   'reset',
   /** The pair can't be stitched. */
   'refuse',
-  /** A handover that can't be completed. */
+  /** A handover that can't be completed, or a FIN that was held and can't be delivered. */
   'break',
   /** A person or the shell gave the flow up. */
   'release',
@@ -46,7 +46,7 @@ export const TRANSITIONS: Readonly<Record<FlowState, Readonly<Row>>> = {
   clamping: { cut: 'cutting', empty: 'stitched', refuse: 'refused', ...ENDINGS },
   cutting: { drained: 'stitched', break: 'broken', ...ENDINGS },
   stitched: { fin: 'closing', finished: 'closed', ...ENDINGS },
-  closing: { finished: 'closed', ...ENDINGS },
+  closing: { finished: 'closed', break: 'broken', ...ENDINGS },
   refused: { fin: 'closing', finished: 'closed', ...ENDINGS },
   closed: {},
   broken: {},

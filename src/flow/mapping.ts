@@ -5,7 +5,7 @@
  */
 import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { type SeqNum, seqAdd, seqAfter, seqDiff, seqMax, seqMin } from '../wire/seq.js';
-import type { Connection } from './connection.js';
+import type { Connection, Sender } from './connection.js';
 import type { StitchOffsets } from './endpoints.js';
 import type { Outbox } from './outbox.js';
 
@@ -55,9 +55,15 @@ export function combinedAck(x: Connection): SeqNum {
   return seqMax(x.shell.ack, farAck(x));
 }
 
-/** The highest sequence number that X was sent, by the shell or directly. */
+/** The highest sequence number that X was sent, by the shell or directly: without a FIN that is held. */
 export function sentToFar(x: Connection): SeqNum {
-  return seqMax(x.shell.max, seqAdd(x.other.far.max, x.other.delta));
+  const { far, delta, finHeld } = x.other;
+  return seqMax(x.shell.max, seqAdd(finHeld ? beforeFin(far) : far.max, delta));
+}
+
+/** The number of a FIN that was sent. */
+export function beforeFin(sender: Sender): SeqNum {
+  return seqAdd(sender.finEnd, -1);
 }
 
 /** The window field for `edge` seen from `ack`, rounded down to the scale. */

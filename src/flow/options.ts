@@ -1,4 +1,5 @@
 /** What a flow engine is told at its making. */
+import type { TcpSegment } from '../wire/segment.js';
 import type { Flow } from './flow.js';
 
 /** All times in milliseconds. */
@@ -7,6 +8,8 @@ export interface EngineOptions {
   readonly clampDeadline: number;
   /** A drain that takes longer breaks the flow. */
   readonly drainLimit: number;
+  /** A FIN or RST that is held goes on by then, whoever has not answered. */
+  readonly teardownLimit: number;
   /** A flow that ended with FINs is translated for this long after. */
   readonly lingerClosed: number;
   /** … and one that ended with a reset for this long. */
@@ -24,6 +27,7 @@ export interface EngineOptions {
 export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   clampDeadline: 200,
   drainLimit: 30_000,
+  teardownLimit: 5_000,
   lingerClosed: 240_000,
   lingerReset: 60_000,
   idle: 7_440_000,
@@ -32,8 +36,10 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   maxUnpaired: 65_536,
 };
 
+/** `segment`: the FIN or RST as its sender sent it, valid during the call. */
 export type EngineListener = (
   flow: Flow,
   kind: 'state' | 'fin' | 'rst',
   from: 'peer' | 'core' | undefined,
+  segment: TcpSegment | undefined,
 ) => void;

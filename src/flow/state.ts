@@ -30,7 +30,7 @@ export const REFUSAL_REASONS = [
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
 /** Why a flow ended with a reset at both ends that neither end asked for. */
-export const BROKEN_REASONS = ['shell-lost', 'drain-timeout'] as const;
+export const BROKEN_REASONS = ['shell-lost', 'drain-timeout', 'fin-unacknowledged'] as const;
 export type BrokenReason = (typeof BROKEN_REASONS)[number];
 
 /**
@@ -47,6 +47,13 @@ export const CLOSE_REASONS = [
   'switch-lost',
 ] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+/**
+ * What is done with a FIN or a RST of a stitched flow. `core` and `both` pass it on at once, `control` and `shell`
+ * hold it until an agent lets it go on; who is told what is the control part's.
+ */
+export const TEARDOWN_MODES = ['core', 'control', 'shell', 'both'] as const;
+export type TeardownMode = (typeof TEARDOWN_MODES)[number];
 
 export type FlowReason = RefusalReason | BrokenReason | CloseReason;
 

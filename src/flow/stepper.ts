@@ -20,6 +20,7 @@ import {
 } from './drain.js';
 import type { StitchOffsets } from './endpoints.js';
 import { type Flow, Mode } from './flow.js';
+import { Holding } from './holding.js';
 import { type FlowMachineEvent, nextState } from './machine.js';
 import {
   emitBareAck,
@@ -32,7 +33,7 @@ import {
 } from './mapping.js';
 import type { EngineListener, EngineOptions } from './options.js';
 import { Outbox } from './outbox.js';
-import type { FlowReason, RefusalReason } from './state.js';
+import type { BrokenReason, FlowReason, RefusalReason } from './state.js';
 import {
   directlyFinished,
   endingOf,
@@ -68,12 +69,15 @@ export class FlowStepper {
   swallowed = 0;
   /** Flows that are clamped or drain. */
   private readonly moving = new Set<Flow>();
+  private readonly holding: Holding;
 
   constructor(
     private readonly options: EngineOptions,
     private readonly onEvent: EngineListener,
     private readonly keeper: FlowKeeper,
-  ) {}
+  ) {
+    this.holding = new Holding(options.teardownLimit, this.outbox, onEvent, this);
+  }
 
   /** True while a flow is on its way from `relayed` to `stitched`. */
   get busy(): boolean {
@@ -91,6 +95,12 @@ export class FlowStepper {
       if (flow.mode === Mode.Clamp) this.afterClamp(flow, now);
       else if (now >= flow.deadline) this.breakFlow(flow, 'drain-timeout', now);
     }
+    this.holding.tick(now);
+  }
+
+  /** Lets go on what is held of an end's. */
+  proceed(x: Connection, flow: Flow, now: number): void {
+    this.holding.release(x, flow, now);
   }
 
   /** Gives up a flow: a relayed one goes on unwatched, one that is cut or stitched is reset at both ends. */
@@ -108,6 +118,8 @@ export class FlowStepper {
   fromFar(x: Connection, segment: TcpSegment, now: number): Verdict {
     const { flow } = x;
     const mode = flow === undefined ? Mode.Relay : flow.mode;
+    // Before the stitch there is no holding it: left out, it comes again, as if it had been lost.
+    if (mode === Mode.Drain && flow?.holdsEnds) segment.flags &= ~TcpFlag.Fin;
     if (!segment.has(TcpFlag.Syn)) x.trackFar(segment, now);
     else if (mode <= Mode.Clamp) return this.relaySyn(x, segment, false, now);
     if (flow === undefined || mode === Mode.Relay) return this.relayFromFar(x, segment, now);
@@ -159,26 +171,31 @@ export class FlowStepper {
       if (resetCounts(x, segment)) {
         resetOther(x, this.outbox);
         flow.mode = Mode.Direct;
-        this.endByReset(x, flow, now);
+        this.endByReset(x, flow, segment, now);
       } else {
         translate(x, segment, this.outbox);
       }
       return Verdict.Emit;
     }
     drainFromFar(x, segment, this.outbox);
-    if (segment.has(TcpFlag.Fin)) this.reportFin(x, flow);
+    if (segment.has(TcpFlag.Fin)) this.reportFin(x, flow, segment);
     this.afterDrain(flow, now);
     return Verdict.Emit;
   }
 
   private directFromFar(x: Connection, flow: Flow, segment: TcpSegment, now: number): Verdict {
+    if (flow.holdsEnds) {
+      this.holding.fromFar(x, flow, segment, now);
+      this.noteToShell(flow);
+      return Verdict.Emit;
+    }
     translate(x, segment, this.outbox);
     this.noteToShell(flow);
     if (flow.state === 'closed') return Verdict.Emit;
     if (segment.has(TcpFlag.Rst)) {
-      if (resetCounts(x, segment)) this.endByReset(x, flow, now);
+      if (resetCounts(x, segment)) this.endByReset(x, flow, segment, now);
     } else if (segment.has(TcpFlag.Fin)) {
-      this.reportFin(x, flow);
+      this.reportFin(x, flow, segment);
       this.move(flow, 'fin', undefined, now);
     }
     if (flow.state === 'closing' && directlyFinished(flow)) this.end(flow, 'finished', 'fin', now);
@@ -349,39 +366,40 @@ export class FlowStepper {
     this.move(flow, 'refuse', reason, now);
   }
 
-  private breakFlow(flow: Flow, reason: 'shell-lost' | 'drain-timeout', now: number): void {
+  breakFlow(flow: Flow, reason: BrokenReason, now: number): void {
     resetFar(flow.outer, this.outbox);
     resetFar(flow.inner, this.outbox);
     flow.mode = Mode.Dead;
     this.end(flow, 'break', reason, now);
   }
 
-  private endByReset(x: Connection, flow: Flow, now: number): void {
+  private endByReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void {
     const from = x.side === 'outer' ? 'peer' : 'core';
     x.resetBy = 'far';
-    this.onEvent(flow, 'rst', from);
+    this.onEvent(flow, 'rst', from, segment);
     this.end(flow, 'reset', `reset-by-${from}`, now);
   }
 
-  private reportFin(x: Connection, flow: Flow): void {
+  private reportFin(x: Connection, flow: Flow, segment: TcpSegment): void {
     if (x.finReported) return;
     x.finReported = true;
-    this.onEvent(flow, 'fin', x.side === 'outer' ? 'peer' : 'core');
+    this.onEvent(flow, 'fin', x.side === 'outer' ? 'peer' : 'core', segment);
   }
 
   end(flow: Flow, event: FlowMachineEvent, reason: FlowReason, now: number): void {
     this.moving.delete(flow);
+    this.holding.forget(flow);
     this.move(flow, event, reason, now);
     this.keeper.flowEnded(flow, now);
   }
 
-  private move(flow: Flow, event: FlowMachineEvent, reason: FlowReason | undefined, now: number): void {
+  move(flow: Flow, event: FlowMachineEvent, reason: FlowReason | undefined, now: number): void {
     const state = nextState(flow.state, event);
     if (state === undefined) return;
     flow.state = state;
     if (reason) flow.reason = reason;
     flow.history.push({ state, at: now });
-    this.onEvent(flow, 'state', undefined);
+    this.onEvent(flow, 'state', undefined, undefined);
   }
 
   // ---- sending on

@@ -1,4 +1,4 @@
-/** FIN and RST: what counts, and when a flow is over (teardown mode `core`: the far end gets every FIN and RST). */
+/** FIN and RST: what counts, and when a flow is over. `hold.ts` has the modes that do not pass them on at once. */
 import type { TcpSegment } from '../wire/segment.js';
 import { type SeqNum, seqAdd, seqDiff } from '../wire/seq.js';
 import type { Connection, Sender } from './connection.js';

@@ -3,9 +3,10 @@
  * segment as X sent it goes in, one emission as Y expects it comes out.
  */
 import { OptionBit, TcpFlag, type TcpSegment } from '../wire/segment.js';
-import { seqAdd, seqDiff } from '../wire/seq.js';
+import { seqAdd, seqDiff, seqMin } from '../wire/seq.js';
 import type { Connection } from './connection.js';
 import {
+  beforeFin,
   convertWindow,
   emitBareAck,
   farAck,
@@ -33,6 +34,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
   const y = x.other;
   const sent = out.addEdited(y.toFar, y.far.segmentLimit, segment, segment.payloadLength);
   liftBareAck(x, sent, farEdge(x));
+  if (x.finHeld) sent.seq = seqMin(sent.seq, beforeFin(x.far));
   sent.seq = seqAdd(sent.seq, x.delta);
   if (sent.has(TcpFlag.Ack)) sent.ack = seqAdd(sent.ack, -y.delta);
   sent.window = convertWindow(sent.window, x.far.windowScale, y.shell.windowScale);

@@ -42,6 +42,7 @@ export interface RouteConfig {
   readonly prepend?: 'proxy-v2';
   readonly match?: { readonly sni?: readonly string[]; readonly host?: readonly string[] };
   readonly stitch?: StitchConfig;
+  readonly teardown?: 'control' | 'core' | 'shell' | 'both';
 }
 
 export function addressOf(host: 'e' | 'a' | 'b', family: Family): string {

@@ -9,7 +9,7 @@ import type { ConnectionEndpoints, OwnedPorts } from '../flow/endpoints.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { TokenBucket } from './bucket.js';
 import type { Expiring } from './expiry.js';
-import type { AgentRole, Calls } from './port.js';
+import type { AgentEvent, AgentRole, Calls, TeardownMode } from './port.js';
 import type { AgentConfig, MidcomLimits } from './service.js';
 
 /** RFC 5189 section 2.3.4: UNUSED is to have no record. The others here are steps of a request under way. */
@@ -31,6 +31,7 @@ export interface FlowRecord extends Expiring {
   readonly inner: ConnectionEndpoints;
   readonly pieces: readonly OwnedPiece[];
   rule: RuleState;
+  teardown: TeardownMode;
   /** Events that came before the reply that gives the agent the flow's id. */
   held: FlowEvent[] | undefined;
 }
@@ -45,7 +46,7 @@ export interface Standing extends Expiring {
 
 export interface LoggedEvent {
   readonly sequence: number;
-  readonly event: FlowEvent;
+  readonly event: AgentEvent;
 }
 
 /** The end of a session that events go to and that can be told to go. */
@@ -65,7 +66,7 @@ export class EventLog {
 
   constructor(private readonly limit: number) {}
 
-  add(event: FlowEvent): LoggedEvent {
+  add(event: AgentEvent): LoggedEvent {
     const logged = { sequence: ++this.sequence, event };
     this.kept.push(logged);
     if (this.kept.length - this.first > this.limit) this.first++;
@@ -107,6 +108,8 @@ export class Agent {
   /** Secret of the latest session; whoever has it may go on with that session. */
   token: string | undefined;
   session: SessionHandle | undefined;
+  /** It answers events of FINs and RSTs; said at the opening of its session. */
+  answers = false;
 
   constructor(config: AgentConfig, limits: MidcomLimits, now: number) {
     this.name = config.name;
@@ -122,7 +125,7 @@ export class Agent {
     return watch.length + offers.length > 0 || calls === 'any' || calls.length > 0;
   }
 
-  tell(event: FlowEvent): void {
+  tell(event: AgentEvent): void {
     const logged = this.events.add(event);
     this.session?.event(logged);
   }

@@ -5,7 +5,7 @@
  * session is tried again for ever, with waits that double and a random part so that agents do not come back
  * all at once; a change of the switch's instance (RFC 6887 section 8.5) is told as `renewed`.
  */
-import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
@@ -23,7 +23,7 @@ import {
 import { discoverSwitch } from './discovery/locate.js';
 import type { Reply } from './gen/suture/v1/midcom.js';
 import type { Event, OpenResult } from './gen/suture/v1/transactions.js';
-import type { AgentRole, FlowEnd, Reservation, SwitchClient, TeardownMode } from './port.js';
+import type { AgentEvent, AgentRole, FlowEnd, Reservation, SwitchClient, TeardownMode } from './port.js';
 import { type MidcomLog, PROTOCOL_VERSIONS } from './service.js';
 
 type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
@@ -66,7 +66,7 @@ export class ControlClient implements SwitchClient {
   private readonly stopped = new AbortController();
   private readonly locate: Locate;
   private readonly random: () => number;
-  private readonly eventListeners: ((event: FlowEvent) => void)[] = [];
+  private readonly eventListeners: ((event: AgentEvent) => void)[] = [];
   private readonly sessionListeners: ((change: SessionChange) => void)[] = [];
   private waiters: (() => void)[] = [];
   private conversation: Conversation | undefined;
@@ -152,6 +152,11 @@ export class ControlClient implements SwitchClient {
     return flowFrom(value.flow);
   }
 
+  async proceed(id: string, from: FlowEnd): Promise<FlowSnapshot> {
+    const { value } = await this.session().request('proceed', { flowId: id, from: endMessage(from) });
+    return flowFrom(value.flow);
+  }
+
   async release(id: string): Promise<FlowSnapshot> {
     return this.releaseOn(this.session(), id);
   }
@@ -160,7 +165,7 @@ export class ControlClient implements SwitchClient {
     return this.listOn(this.session());
   }
 
-  onEvent(listener: (event: FlowEvent) => void): void {
+  onEvent(listener: (event: AgentEvent) => void): void {
     this.eventListeners.push(listener);
   }
 
@@ -371,7 +376,7 @@ export class ControlClient implements SwitchClient {
     for (const wake of waiters) wake();
   }
 
-  private tellEvent(event: FlowEvent): void {
+  private tellEvent(event: AgentEvent): void {
     for (const listener of this.eventListeners) listener(event);
   }
 

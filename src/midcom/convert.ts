@@ -2,16 +2,22 @@
  * Between messages and the plain objects of the ports. What arrives is checked here, and only here: what
  * comes out has canonical addresses, ports of 1 to 65535 and known names.
  */
-import type { FlowEvent, FlowEventKind, FlowSnapshot } from '../dataplane/port.js';
+import type { FlowEventKind, FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
-import { type DirectionCounters, FLOW_STATES, type FlowReason, type FlowState } from '../flow/state.js';
+import {
+  type DirectionCounters,
+  FLOW_STATES,
+  type FlowReason,
+  type FlowState,
+  TEARDOWN_MODES,
+} from '../flow/state.js';
 import { SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import * as common from './gen/suture/v1/common.js';
 import * as messages from './gen/suture/v1/transactions.js';
-import type { AgentRole, Calls, FlowEnd, TeardownMode } from './port.js';
+import type { AgentEvent, AgentRole, Calls, FlowEnd, TeardownMode } from './port.js';
 
-/** `FLOW_STATES` in the order of the enum, which starts with 1. */
+/** `FLOW_STATES` in the order of the enum, which starts with 1; so do `TEARDOWN_MODES`. */
 const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i + 1])) as Record<
   FlowState,
   common.FlowState
@@ -72,17 +78,25 @@ export function roleMessage(role: AgentRole): common.Role {
 }
 
 export function teardownFrom(mode: messages.TeardownMode): TeardownMode {
-  if (mode === messages.TeardownMode.TEARDOWN_MODE_CORE) return 'core';
-  throw invalid(`teardown: mode ${mode} found, TEARDOWN_MODE_CORE expected (the only one of this switch)`);
+  const name = TEARDOWN_MODES[mode - 1];
+  if (name !== undefined) return name;
+  throw invalid(`teardown: mode ${mode} found, 1 to ${TEARDOWN_MODES.length} expected`);
 }
 
-export function teardownMessage(_mode: TeardownMode): messages.TeardownMode {
-  return messages.TeardownMode.TEARDOWN_MODE_CORE;
+export function teardownMessage(mode: TeardownMode): messages.TeardownMode {
+  return TEARDOWN_MODES.indexOf(mode) + 1;
 }
 
 export function endMessage(end: FlowEnd | undefined): messages.End {
   if (end === undefined) return messages.End.END_UNSPECIFIED;
   return end === 'peer' ? messages.End.END_PEER : messages.End.END_CORE;
+}
+
+/** The end that a request is about. */
+export function sideFrom(end: messages.End): FlowEnd {
+  const known = endFrom(end);
+  if (known !== undefined) return known;
+  throw invalid(`from: ${end} found, END_PEER or END_CORE expected`);
 }
 
 function endFrom(end: messages.End): FlowEnd | undefined {
@@ -163,16 +177,34 @@ export function flowFrom(message: common.Flow | undefined): FlowSnapshot {
   };
 }
 
-export function eventMessage(sequence: number, event: FlowEvent): messages.Event {
-  const kind = EVENT_KINDS.indexOf(event.kind);
-  return { sequence, kind, flow: flowMessage(event.flow), from: endMessage(event.from) };
+export function eventMessage(sequence: number, event: AgentEvent): messages.Event {
+  const { flow, from, held = false, answerExpected = false, segment, toldBy } = event;
+  return {
+    sequence,
+    kind: EVENT_KINDS.indexOf(event.kind),
+    flow: flowMessage(flow),
+    from: endMessage(from),
+    held,
+    answerExpected,
+    segment,
+    toldBy: toldBy ? roleMessage(toldBy) : common.Role.ROLE_UNSPECIFIED,
+  };
 }
 
 /** Undefined for a kind of event that a newer switch has added. */
-export function eventFrom(message: messages.Event): FlowEvent | undefined {
+export function eventFrom(message: messages.Event): AgentEvent | undefined {
   const kind = EVENT_KINDS[message.kind];
   if (kind === undefined) return undefined;
   const flow = flowFrom(message.flow);
   const from = endFrom(message.from);
-  return { kind, flow, ...(from && { from }) };
+  const { held, answerExpected, segment, toldBy } = message;
+  return {
+    kind,
+    flow,
+    ...(from && { from }),
+    ...(held && { held }),
+    ...(answerExpected && { answerExpected }),
+    ...(segment && { segment }),
+    ...(toldBy !== common.Role.ROLE_UNSPECIFIED && { toldBy: roleFrom(toldBy) }),
+  };
 }

@@ -10,7 +10,7 @@ import { canonicalAddress } from '../wire/endpoint.js';
 import type { Agent, LoggedEvent, SessionHandle } from './agents.js';
 import { invalid, roleFrom } from './convert.js';
 import type { Open, OpenResult } from './gen/suture/v1/transactions.js';
-import { type MidcomLimits, PROTOCOL_VERSIONS } from './service.js';
+import { ANSWERS_TEARDOWN, type MidcomLimits, PROTOCOL_VERSIONS } from './service.js';
 import type { Transactions } from './transactions.js';
 
 const TOKEN_BYTES = 16;
@@ -47,6 +47,7 @@ export class Opening {
     }
     const missed = resumed ? agent.events.after(request.lastEvent) : [];
     agent.session = session;
+    agent.answers = request.capabilities.includes(ANSWERS_TEARDOWN);
     const { switchName, capabilities, transactions } = this.options;
     const result: OpenResult = {
       version,

@@ -1,6 +1,7 @@
 /** What an agent needs of its switch. `client.ts` implements it over gRPC; tests give a fake. */
 import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { TeardownMode } from '../flow/state.js';
 import type { Endpoint } from '../wire/endpoint.js';
 
 export type AgentRole = 'shell' | 'core';
@@ -21,7 +22,15 @@ export interface Reservation {
   readonly calls?: Calls;
 }
 
-export type TeardownMode = 'core';
+export type { TeardownMode };
+
+/** What an agent is told of a flow of its own. */
+export interface AgentEvent extends FlowEvent {
+  /** The switch waits for this agent's `proceed`. */
+  readonly answerExpected?: boolean;
+  /** The other agent told it; else the switch did by itself. */
+  readonly toldBy?: AgentRole;
+}
 
 export interface SwitchClient {
   /** Starts discovery and connecting, and keeps trying; resolves at once. */
@@ -44,11 +53,13 @@ export interface SwitchClient {
     teardown: TeardownMode,
     cause?: readonly string[],
   ): Promise<FlowSnapshot>;
+  /** Answers the event of a FIN or RST of that end: what is held goes on, the other agent is told. */
+  proceed(id: string, from: FlowEnd): Promise<FlowSnapshot>;
   /** RLC with lifetime 0. */
   release(id: string): Promise<FlowSnapshot>;
   /** PRL. */
   list(): Promise<FlowSnapshot[]>;
-  onEvent(listener: (event: FlowEvent) => void): void;
+  onEvent(listener: (event: AgentEvent) => void): void;
   /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
   onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;
 }

@@ -12,6 +12,7 @@ import {
   offsetsFrom,
   openedByFrom,
   rangeFrom,
+  sideFrom,
   teardownFrom,
 } from './convert.js';
 import { Flow } from './gen/suture/v1/common.js';
@@ -50,6 +51,11 @@ export class Requests {
         const mode = teardownFrom(teardown);
         const flow = await transactions.enable(agent, flowId, offsetsFrom(offsets), mode, causeFrom(cause));
         return { $case: 'enable', value: { flow: flowMessage(flow) } };
+      }
+      case 'proceed': {
+        const { flowId, from } = request.value;
+        const flow = await transactions.proceed(agent, flowId, sideFrom(from));
+        return { $case: 'proceed', value: { flow: flowMessage(flow) } };
       }
       case 'changeLifetime':
         return this.changeLifetime(request.value);

@@ -52,6 +52,8 @@ export interface MidcomBackend {
     teardown: TeardownMode,
     cause?: readonly string[],
   ): Promise<FlowSnapshot>;
+  /** Lets a held FIN or RST of that end's go on. Where nothing is held, nothing changes. */
+  proceed(id: string, from: FlowEnd): Promise<FlowSnapshot>;
   close(id: string): Promise<FlowSnapshot>;
   /** Rejects with SUT_FLOW_UNKNOWN for a flow that it does not have. */
   status(id: string): Promise<FlowSnapshot>;
@@ -78,7 +80,12 @@ export interface MidcomLimits {
   readonly messagesUnsent: number;
   /** Time for a stream to open its session. */
   readonly openTimeoutMs: number;
+  /** Time for an agent to answer the event of a FIN or RST; the data path has the same for what it holds. */
+  readonly teardownMs: number;
 }
+
+/** What an agent says when it opens its session, so that the switch waits for its answers. */
+export const ANSWERS_TEARDOWN = 'teardown';
 
 export const DEFAULT_LIMITS: MidcomLimits = {
   agents: 64,
@@ -91,4 +98,5 @@ export const DEFAULT_LIMITS: MidcomLimits = {
   eventsKept: 4096,
   messagesUnsent: 65_536,
   openTimeoutMs: 10_000,
+  teardownMs: 5_000,
 };

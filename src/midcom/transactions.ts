@@ -17,6 +17,7 @@ import { ExpirySet } from './expiry.js';
 import type { FlowEnd, TeardownMode } from './port.js';
 import type { AgentConfig, MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
 import { checkAddress, type StandingDemand, StandingReservations } from './standing.js';
+import { askedOf, Telling } from './telling.js';
 
 /** A flow that could not be ended at the end of its lifetime is tried again after this long. */
 const END_RETRY_MS = 10_000;
@@ -43,6 +44,7 @@ export class Transactions {
   private readonly flowExpiry: ExpirySet<FlowRecord>;
   private readonly standingExpiry: ExpirySet<Agent['standing']>;
   private readonly reservations: StandingReservations;
+  private readonly telling: Telling;
   /** Ids of this run; those of a run before may still be in a table. */
   private readonly idPrefix = randomBytes(4).toString('hex');
   private serial = 0;
@@ -54,6 +56,11 @@ export class Transactions {
     this.flowExpiry = new ExpirySet(now);
     this.standingExpiry = new ExpirySet(now);
     this.reservations = new StandingReservations(backend, this.agents, limits, log);
+    this.telling = new Telling({
+      limitMs: limits.teardownMs,
+      now: () => clock.monotonic(),
+      letGo: (id, from) => void this.letGo(id, from),
+    });
     backend.onEvent((event) => this.onBackendEvent(event));
   }
 
@@ -111,6 +118,7 @@ export class Transactions {
       );
     }
     record.rule = 'enabling';
+    record.teardown = mode;
     try {
       const flow = await this.options.backend.enable(id, offsets, mode, cause);
       if (record.rule === 'enabling') record.rule = 'enabled';
@@ -120,6 +128,16 @@ export class Transactions {
       if (record.rule === 'enabling') record.rule = 'reserved';
       throw error;
     }
+  }
+
+  async proceed(agent: Agent, id: string, from: FlowEnd): Promise<FlowSnapshot> {
+    const record = this.telling.recordOf(agent, id) ?? this.ownedFlow(agent, id);
+    if (!askedOf(record).includes(agent)) {
+      throw invalid(`flow ${id} has teardown mode ${record.teardown}, in which a ${agent.role} is not asked`);
+    }
+    const told = this.telling.answered(agent, id, from);
+    if (this.flows.has(id)) return this.options.backend.proceed(id, from);
+    return told ?? this.options.backend.status(id);
   }
 
   async changeLifetime(agent: Agent, id: string, lifetime: number): Promise<FlowSnapshot> {
@@ -157,13 +175,21 @@ export class Transactions {
     });
   }
 
-  /** Ends what has outlived its lifetime. */
+  /** Ends what has outlived its lifetime, and tells what has waited long enough. */
   async sweep(): Promise<void> {
     const now = this.options.clock.monotonic();
+    this.telling.sweep();
     await Promise.all([
       ...this.standingExpiry.due(now).map(({ agent }) => this.reservations.expire(agent, now)),
       ...this.flowExpiry.due(now).map((record) => this.expire(record)),
     ]);
+  }
+
+  /** Left alone, it would go on when its time is over. */
+  private async letGo(id: string, from: FlowEnd): Promise<void> {
+    await this.options.backend.proceed(id, from).catch((thrown: unknown) => {
+      this.options.log.debug({ flow: id, err: asSutureError(thrown) }, 'what was held went on by itself');
+    });
   }
 
   private async expire(record: FlowRecord): Promise<void> {
@@ -223,6 +249,7 @@ export class Transactions {
       pieces,
       expiresAt,
       rule: 'reserving',
+      teardown: 'core',
       held: [],
     };
     this.add(record);
@@ -285,7 +312,11 @@ export class Transactions {
 
   private onBackendEvent(event: FlowEvent): void {
     const record = this.flows.get(event.flow.id);
-    if (!record) return;
+    if (!record) {
+      // A flow of a former process: nobody is there to answer.
+      if (event.held && event.from) void this.letGo(event.flow.id, event.from);
+      return;
+    }
     if (record.held) record.held.push(event);
     else this.deliver(record, event);
   }
@@ -294,8 +325,7 @@ export class Transactions {
     // After its end a flow has nothing more to say, so held events behind it are not delivered.
     if (!this.flows.has(record.id)) return;
     if (isOver(event.flow)) this.drop(record);
-    record.shell.tell(event);
-    record.core.tell(event);
+    this.telling.tell(record, event);
   }
 
   private after(seconds: number): number {

@@ -8,7 +8,8 @@
 import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { FlowReason, FlowState } from '../flow/state.js';
-import type { FlowEnd, SwitchClient, TeardownMode } from '../midcom/port.js';
+import { answerTeardown, logEvent } from '../midcom/answer.js';
+import type { AgentEvent, FlowEnd, SwitchClient, TeardownMode } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
 import { inTime } from '../platform/in-time.js';
@@ -95,7 +96,7 @@ export class FlowBook {
     this.#log = log;
     this.#clock = clock;
     this.#counters = counters;
-    client.onEvent((event) => this.#update(event.flow));
+    client.onEvent((event) => this.#take(event));
     client.onSession((change) => {
       if (change === 'renewed') this.#loseAll();
       else if (change !== 'lost') void this.#reconcile();
@@ -163,6 +164,12 @@ export class FlowBook {
     } finally {
       this.#refreshing = false;
     }
+  }
+
+  #take(event: AgentEvent): void {
+    logEvent(event, this.#log);
+    this.#update(event.flow);
+    if (event.answerExpected) answerTeardown(this.#client, event, this.#log);
   }
 
   #update(snapshot: FlowSnapshot): void {

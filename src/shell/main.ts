@@ -7,6 +7,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createSwitchClient } from '../midcom/client.js';
 import type { Reservation, SwitchClient } from '../midcom/port.js';
+import { ANSWERS_TEARDOWN } from '../midcom/service.js';
 import type { Clock } from '../platform/clock.js';
 import type { ShellConfig } from '../platform/config/index.js';
 import { type ErrorCode, SutureError } from '../platform/errors.js';
@@ -59,6 +60,7 @@ export async function startShell(options: ShellOptions): Promise<RunningShell> {
       reservation,
       log,
       clock,
+      capabilities: [ANSWERS_TEARDOWN],
     });
   const shell = new Shell(options, plan, client);
   try {

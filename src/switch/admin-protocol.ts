@@ -13,7 +13,7 @@
  * endpoints are `address:port` text, times ISO 8601.
  */
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
-import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
+import type { DirectionCounters, FlowReason, FlowState, TeardownMode } from '../flow/state.js';
 import { type ErrorCode, SutureError } from '../platform/errors.js';
 import type { FlowFilter, FlowRecord, TableState } from '../table/port.js';
 import { formatEndpoint } from '../wire/endpoint.js';
@@ -42,6 +42,8 @@ export interface FlowDetail extends FlowView {
   readonly openedBy: 'peer' | 'core';
   /** What made the shell ask for the stitch; the condition that came true last is the first. */
   readonly stitchCause?: readonly string[];
+  /** What is done with its FINs and RSTs; known once the shell has asked for the stitch. */
+  readonly teardown?: TeardownMode;
   /** What the flow sent to the shell since it was stitched. */
   readonly toShellStitched: DirectionCounters;
   readonly history: readonly { readonly state: FlowState; readonly at: string }[];
@@ -126,8 +128,15 @@ export function flowView(record: FlowRecord): FlowView {
 
 export function flowDetail(record: FlowRecord): FlowDetail {
   const history = record.history.map(({ state, at }) => ({ state, at: iso(at) }));
-  const { openedBy = 'peer', stitchCause, toShellStitched } = record;
-  return { ...flowView(record), openedBy, ...(stitchCause && { stitchCause }), toShellStitched, history };
+  const { openedBy = 'peer', stitchCause, teardown, toShellStitched } = record;
+  return {
+    ...flowView(record),
+    openedBy,
+    ...(stitchCause && { stitchCause }),
+    ...(teardown && { teardown }),
+    toShellStitched,
+    history,
+  };
 }
 
 export function errorView({ code, message }: SutureError): ErrorView {

@@ -7,7 +7,7 @@ import { turnSnapshot } from './orientation.js';
 /** What the data path doesn't know of a flow. */
 export type Identity = Pick<
   FlowRecord,
-  'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause'
+  'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause' | 'teardown'
 >;
 
 export interface Sorted {
@@ -49,7 +49,7 @@ export function foundFlow(
 }
 
 export function identityOf(record: FlowRecord): Identity {
-  const { id, agent, outer, inner, openedAt, enabledAt, openedBy, stitchCause } = record;
+  const { id, agent, outer, inner, openedAt, enabledAt, openedBy, stitchCause, teardown } = record;
   return {
     id,
     agent,
@@ -59,6 +59,7 @@ export function identityOf(record: FlowRecord): Identity {
     ...(enabledAt !== undefined && { enabledAt }),
     ...(openedBy !== undefined && { openedBy }),
     ...(stitchCause !== undefined && { stitchCause }),
+    ...(teardown !== undefined && { teardown }),
   };
 }
 

@@ -47,6 +47,7 @@ export class ControlPart {
         flowsPerAgent: config.limits.flowsPerAgent,
         requestsPerSecond: config.limits.requestsPerSecond,
         messageBytes: config.limits.messageSize,
+        teardownMs: config.timers.teardownLimit,
       },
     });
     this.discovery = new DiscoveryService({ config, clock, log, epoch: () => control.epoch() });

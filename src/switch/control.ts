@@ -6,9 +6,9 @@
  * says that its record is as safe as the config wants it.
  */
 import { randomBytes } from 'node:crypto';
-import type { DataPlane, FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
-import type { TeardownMode } from '../midcom/port.js';
+import type { TeardownMode } from '../flow/state.js';
 import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
 import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
@@ -17,7 +17,7 @@ import { repeat } from '../platform/repeat.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
 import { foundFlow, type Identity, identityOf, isTurned, recordOf, sortOut } from './adopt.js';
-import { turnEvent, turnOffsets, turnPair, turnSnapshot } from './orientation.js';
+import { turnEvent, turnOffsets, turnPair, turnSide, turnSnapshot } from './orientation.js';
 
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
@@ -146,7 +146,7 @@ export class Control implements MidcomBackend {
   async enable(
     id: string,
     offsets: StitchOffsets,
-    _teardown: TeardownMode,
+    teardown: TeardownMode,
     cause?: readonly string[],
   ): Promise<FlowSnapshot> {
     if (this.draining)
@@ -154,16 +154,24 @@ export class Control implements MidcomBackend {
     const identity = this.identities.get(id);
     if (!identity) throw unknownFlow(id);
     // Known before the data path reports that it has begun.
-    if (cause) this.identities.set(id, { ...identity, stitchCause: cause });
+    this.identities.set(id, { ...identity, teardown, ...(cause && { stitchCause: cause }) });
     try {
       await this.secure(id);
       const turned = isTurned(identity);
-      const snapshot = await this.parts.plane.enable(id, turned ? turnOffsets(offsets) : offsets);
+      const mapped = turned ? turnOffsets(offsets) : offsets;
+      const snapshot = await this.parts.plane.enable(id, mapped, teardown);
       return turned ? turnSnapshot(snapshot) : snapshot;
     } catch (error) {
       if (this.identities.has(id)) this.identities.set(id, identity);
       throw error;
     }
+  }
+
+  async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
+    const identity = this.identities.get(id);
+    if (!identity) throw unknownFlow(id);
+    if (!isTurned(identity)) return this.parts.plane.proceed(id, from);
+    return turnSnapshot(await this.parts.plane.proceed(id, turnSide(from)));
   }
 
   /** Writes down that the flow may be cut from now on. */

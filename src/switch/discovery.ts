@@ -15,7 +15,15 @@ import type { CapturedDatagram } from './discovery-capture.js';
 
 const ANY_ADDRESS = '*';
 /** What this switch can do; the control service tells agents the same. */
-export const CAPABILITIES = ['stitch-ipv4', 'stitch-ipv6', 'teardown-core', 'plaintext'] as const;
+export const CAPABILITIES = [
+  'stitch-ipv4',
+  'stitch-ipv6',
+  'teardown-core',
+  'plaintext',
+  'teardown-control',
+  'teardown-shell',
+  'teardown-both',
+] as const;
 
 export interface DiscoveryServiceOptions {
   readonly config: SwitchConfig;

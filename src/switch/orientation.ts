@@ -4,7 +4,7 @@
  * the shell opened for it. For a flow that the core opened the two are the other way round, and here, and only
  * here, is where one becomes the other. Turning twice changes nothing.
  */
-import type { FlowEvent, FlowSnapshot, PairRequest } from '../dataplane/port.js';
+import type { FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../dataplane/port.js';
 import type { StitchOffsets } from '../flow/endpoints.js';
 import type { FlowReason } from '../flow/state.js';
 
@@ -35,5 +35,9 @@ export function turnSnapshot(flow: FlowSnapshot): FlowSnapshot {
 export function turnEvent(event: FlowEvent): FlowEvent {
   const flow = turnSnapshot(event.flow);
   if (event.from === undefined) return { ...event, flow };
-  return { ...event, flow, from: event.from === 'peer' ? 'core' : 'peer' };
+  return { ...event, flow, from: turnSide(event.from) };
+}
+
+export function turnSide(side: FlowSide): FlowSide {
+  return side === 'peer' ? 'core' : 'peer';
 }

@@ -6,7 +6,7 @@
  * and will be forgotten by `expire`, or earlier when there are too many of its kind.
  */
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
-import type { DirectionCounters, FlowReason, FlowState } from '../flow/state.js';
+import type { DirectionCounters, FlowReason, FlowState, TeardownMode } from '../flow/state.js';
 import type { Startable } from '../platform/lifecycle.js';
 
 export interface FlowRecord {
@@ -22,6 +22,8 @@ export interface FlowRecord {
   readonly openedBy?: 'peer' | 'core';
   /** What made the shell ask for the stitch; the condition that came true last is the first. */
   readonly stitchCause?: readonly string[];
+  /** What is done with its FINs and RSTs; known once the shell has asked for the stitch. */
+  readonly teardown?: TeardownMode;
   readonly up: Readonly<DirectionCounters>;
   readonly down: Readonly<DirectionCounters>;
   /** What the flow sent to the shell since it was stitched. */

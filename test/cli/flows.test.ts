@@ -76,15 +76,21 @@ t.test('one that the core opened, and why it was stitched', async (t) => {
   const { setting, backend } = await running(t);
   backend.records.set(
     'f-4',
-    flowRecord('f-4', { openedBy: 'core', stitchCause: ['shellLoad>=0.5', 'age>=5s'] }),
+    flowRecord('f-4', {
+      openedBy: 'core',
+      stitchCause: ['shellLoad>=0.5', 'age>=5s'],
+      teardown: 'control',
+    }),
   );
   const { out } = await suture(['flows', 'show', 'f-4'], setting);
   t.match(out, /^outer +10\.201\.1\.2:40000 ← 10\.201\.2\.2:8080$/m);
   t.match(out, /^inner +10\.201\.2\.2:20000 ← 10\.201\.3\.2:8080$/m);
+  t.match(out, /^teardown +control$/m);
   t.match(out, /^because +shellLoad>=0\.5, age>=5s$/m);
   t.match((await suture(['flows', 'show', 'f-4', '--json'], setting)).json, {
     openedBy: 'core',
     stitchCause: ['shellLoad>=0.5', 'age>=5s'],
+    teardown: 'control',
   });
   t.notMatch((await suture(['flows', 'show', 'f-2'], setting)).out, 'because');
 });

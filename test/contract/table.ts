@@ -42,6 +42,7 @@ export function tableContract(t: Test, factory: TableFactory): void {
       closedAt: 3_000,
       openedBy: 'core',
       stitchCause: ['bytes', 'timeOfDay'],
+      teardown: 'control',
       history: [
         { state: 'watched', at: 990 },
         { state: 'relayed', at: 1_000 },

@@ -43,8 +43,11 @@ t.test('offers its endpoints, and counts and logs what becomes of its flows', as
   fake.tell('f1', 'stitched');
   fake.tellEvent({ kind: 'fin', flow, from: 'core' });
   fake.tellEvent({ kind: 'rst', flow, from: 'peer' });
+  t.same(fake.proceeded, [], 'answers nobody waits for are not given');
+  fake.tellEvent({ kind: 'rst', flow, from: 'peer', held: true, answerExpected: true });
+  t.same(fake.proceeded, ['f1 peer']);
   fake.tell('f1', 'closed', 'reset-by-peer');
-  t.same(core.stats(), { fin: 1, rst: 1, stitched: 1, closed: 1, refused: 0, broken: 0 });
+  t.same(core.stats(), { fin: 1, rst: 2, stitched: 1, closed: 1, refused: 0, broken: 0 });
   t.match(lines.at(-1), [
     { flow: 'f1', reason: 'reset-by-peer', up: { packets: 0, bytes: 0 }, down: { packets: 0, bytes: 0 } },
     'flow closed',

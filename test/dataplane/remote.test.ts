@@ -31,6 +31,7 @@ function fakePlane(calls: unknown[][]) {
     enable: async () => {
       throw new SutureError('SUT_FLOW_UNKNOWN', 'no such flow');
     },
+    proceed: note('proceed', SNAPSHOT),
     close: note('close', SNAPSHOT),
     list: note('list', [SNAPSHOT]),
     counters: note('counters', { received: 7 }),
@@ -57,11 +58,17 @@ t.test('a data path in another thread', async (t) => {
   t.same(calls, [['own', ports], ['list'], ['counters']]);
 
   const offsets = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
-  await t.rejects(remote.enable('f1', offsets), { code: 'SUT_FLOW_UNKNOWN', message: 'no such flow' });
+  await t.rejects(remote.enable('f1', offsets, 'core'), {
+    code: 'SUT_FLOW_UNKNOWN',
+    message: 'no such flow',
+  });
 
   const told = new Promise<FlowEvent>((resolve) => remote.onEvent(resolve));
   tell({ kind: 'fin', flow: SNAPSHOT, from: 'peer' });
   t.same(await told, { kind: 'fin', flow: SNAPSHOT, from: 'peer' });
+
+  t.same(await remote.proceed('f1', 'core'), SNAPSHOT);
+  t.same(calls.at(-1), ['proceed', 'f1', 'core']);
 
   const polled = remote.close('f1');
   service.poll();

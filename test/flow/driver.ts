@@ -1,6 +1,6 @@
 /** Drives a flow engine by hand: segments by name and stream offset, and what comes out as short text. */
 import { type EngineOptions, FlowEngine, Verdict } from '../../src/flow/engine.js';
-import type { FlowState } from '../../src/flow/state.js';
+import type { FlowState, TeardownMode } from '../../src/flow/state.js';
 import { tupleOf } from '../../src/wire/endpoint.js';
 import { OptionBit, TcpFlag, TcpSegment } from '../../src/wire/segment.js';
 import { seqAdd, seqDiff, seqNum } from '../../src/wire/seq.js';
@@ -43,6 +43,7 @@ export interface Given {
 export interface DriverOptions {
   readonly engine?: Partial<EngineOptions>;
   readonly timestamps?: boolean;
+  readonly teardown?: TeardownMode;
   readonly sack?: boolean;
   readonly scale?: Partial<Record<From, number>>;
   readonly mss?: Partial<Record<From, number>>;
@@ -59,6 +60,10 @@ export class Driver {
     });
     this.engine.own({ address: A.address, from: A.port, to: A.port });
     this.engine.own({ address: A.address, from: 20000, to: 20009 });
+  }
+
+  get teardown(): TeardownMode {
+    return this.options.teardown ?? 'core';
   }
 
   get state(): FlowState | 'gone' {
@@ -171,8 +176,14 @@ export class Driver {
   }
 
   enable(): this {
-    this.engine.enable('f', NO_OFFSETS, this.now);
+    this.engine.enable('f', NO_OFFSETS, this.now, this.options.teardown);
     return this;
+  }
+
+  /** An agent lets go on what is held of an end's. */
+  proceed(from: 'peer' | 'core'): string {
+    this.engine.proceed('f', from, this.now);
+    return this.emitted(undefined);
   }
 
   /** 100 bytes from E, acknowledged and relayed by the shell, and 50 more that it only acknowledged. */

@@ -29,7 +29,10 @@ t.test('ends are final, and every other state can end', async (t) => {
   }
 });
 
-t.test('only a flow whose bytes are split between two ways can break', async (t) => {
-  const breakable = FLOW_STATES.filter((state) => TRANSITIONS[state].break !== undefined);
-  t.same(breakable, ['cutting']);
-});
+t.test(
+  'only a flow whose bytes are split between two ways, or whose FIN is on its way, can break',
+  async (t) => {
+    const breakable = FLOW_STATES.filter((state) => TRANSITIONS[state].break !== undefined);
+    t.same(breakable, ['cutting', 'closing']);
+  },
+);

@@ -28,7 +28,7 @@ t.test('states, events, reasons and modes have the numbers of their order', asyn
 t.test('the state machine is the same', async (t) => {
   const source = `${C_PROLOGUE}
 #define MAX_MOVES 1
-struct work { unsigned move_count; u64 now_long; struct { u8 kind, state, from; } move[MAX_MOVES]; };
+struct work { unsigned move_count; u64 now_long; struct { u8 kind, state, from, held; } move[MAX_MOVES]; };
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline, unused))
 #include "machine.h"

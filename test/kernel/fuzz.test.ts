@@ -6,7 +6,7 @@
  */
 import * as fc from 'fast-check';
 import type { Connection } from '../../src/flow/connection.js';
-import { FLOW_STATES, type FlowState } from '../../src/flow/state.js';
+import { FLOW_STATES, type FlowState, TEARDOWN_MODES } from '../../src/flow/state.js';
 import type { DriverOptions } from '../flow/driver.js';
 import { type From, INNER, NO_OFFSETS, OUTER } from '../flow/driver.js';
 import { type Family, TwinDriver, withKernel, withTwin } from './support/driver.js';
@@ -46,7 +46,7 @@ type GivenOption =
   | { readonly kind: 'sack'; readonly edges: readonly Near[] };
 
 interface GivenTick {
-  readonly kind: 'tick' | 'close' | 'enable' | 'pair';
+  readonly kind: 'tick' | 'close' | 'enable' | 'pair' | 'proceed';
   readonly advance: number;
 }
 
@@ -138,11 +138,14 @@ const tick: fc.Arbitrary<Given> = fc.record({
     'enable' as const,
     'pair' as const,
     'close' as const,
+    'proceed' as const,
+    'proceed' as const,
   ),
   advance: fc.oneof(fc.nat(50), fc.nat(31_000)),
 });
 
 const driverOptions: fc.Arbitrary<DriverOptions> = fc.record({
+  teardown: fc.constantFrom(...TEARDOWN_MODES),
   timestamps: fc.boolean(),
   sack: fc.boolean(),
   scale: fc.record({ E: fc.nat(15), 'A>E': fc.nat(14), 'A>B': fc.nat(14), B: fc.nat(15) }),
@@ -227,7 +230,8 @@ function act(driver: TwinDriver, given: Given): void {
   driver.now += given.advance;
   if (given.kind === 'packet') send(driver, given);
   else if (given.kind === 'tick') twin.tick(driver.now);
-  else if (given.kind === 'enable') twin.enable('f', NO_OFFSETS, driver.now);
+  else if (given.kind === 'enable') twin.enable('f', NO_OFFSETS, driver.now, driver.teardown);
+  else if (given.kind === 'proceed') twin.proceed('f', given.advance % 2 === 0 ? 'peer' : 'core', driver.now);
   else if (given.kind === 'pair') driver.pairAs('g', OUTER, INNER, driver.now);
   else twin.close('f', driver.now);
 }

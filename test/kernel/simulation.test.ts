@@ -4,10 +4,11 @@
  *
  * `SUTURE_TWIN_SEEDS=n` runs the seeds 1 … n; `SUTURE_TWIN_SEED=n` runs that one.
  */
+import { Random } from '../support/sim/random.js';
 import type { Scenario } from '../support/sim/scenario.js';
 import { scenarioOf } from '../support/sim/scenario.js';
 import { type Outcome, Simulation } from '../support/sim/simulation.js';
-import type { SimEngine } from '../support/sim/switch-node.js';
+import { FLOW_ID, type SimEngine } from '../support/sim/switch-node.js';
 import type { TcpConfig } from '../support/sim/tcp-config.js';
 import { withKernel } from './support/driver.js';
 import type { Kernel } from './support/kernel.js';
@@ -16,6 +17,9 @@ import { Twin } from './support/twin.js';
 const SEEDS = Number(process.env.SUTURE_TWIN_SEEDS ?? 200);
 const ONE_SEED = process.env.SUTURE_TWIN_SEED;
 const MOST_REPORTS = 5;
+/** One world in so many holds FINs and RSTs; an agent answers at a tick with this chance, else the time limit does. */
+const HOLDING_OF = 3;
+const ANSWERED = 0.05;
 
 /** A kept packet has at most 2048 bytes: super-segments stay, of fewer and smaller segments. */
 const MOST_PAYLOAD = 1900;
@@ -32,6 +36,12 @@ function smallScenario(seed: number): Scenario {
   return { ...scenario, peer: small(peer), outer: small(outer), inner: small(inner), core: small(core) };
 }
 
+function heldEnd(twin: Twin): 'peer' | 'core' | undefined {
+  const flow = twin.flow(FLOW_ID);
+  if (flow?.outer.finHeld || flow?.outer.resetHeld) return 'peer';
+  return flow?.inner.finHeld || flow?.inner.resetHeld ? 'core' : undefined;
+}
+
 interface Run extends Partial<Outcome> {
   readonly compared: number;
   readonly error?: string;
@@ -39,6 +49,8 @@ interface Run extends Partial<Outcome> {
 
 function run(kernel: Kernel, seed: number): Run {
   const twin = new Twin(kernel, { forgetAfter: seed % 4 });
+  const holds = seed % HOLDING_OF === 0;
+  const random = new Random(seed);
   const engine: SimEngine = {
     get outbox() {
       return twin.outbox;
@@ -48,14 +60,18 @@ function run(kernel: Kernel, seed: number): Run {
     },
     own: (ports) => twin.own(ports),
     receive: (tuple, segment, now) => twin.receive(tuple, segment, now),
-    tick: (now) => twin.tick(now),
+    tick: (now) => {
+      const from = holds && random.chance(ANSWERED) ? heldEnd(twin) : undefined;
+      if (from) twin.proceed(FLOW_ID, from, now);
+      else twin.tick(now);
+    },
     pair: (id, outer, inner, now) => twin.pair(id, outer, inner, now),
-    enable: (id, offsets, now) => twin.enable(id, offsets, now),
+    enable: (id, offsets, now) => twin.enable(id, offsets, now, holds ? 'control' : 'core'),
     close: (id, now) => twin.close(id, now),
     flow: (id) => twin.flow(id),
   };
   try {
-    const outcome = new Simulation(smallScenario(seed), engine).run();
+    const outcome = new Simulation(smallScenario(seed), engine, { holds }).run();
     twin.end();
     return { ...outcome, compared: twin.compared };
   } catch (error) {

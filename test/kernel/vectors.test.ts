@@ -6,9 +6,10 @@ import { ENDINGS_CASES } from './cases/endings.js';
 import { HANDOVER_CASES } from './cases/handover.js';
 import { HANDSHAKE_CASES } from './cases/handshake.js';
 import { HEADERS_CASES } from './cases/headers.js';
+import { TEARDOWN_CASES } from './cases/teardown.js';
 import { type Family, TwinDriver, withKernel, withTwin } from './support/driver.js';
 
-const CASES = [...HANDSHAKE_CASES, ...HANDOVER_CASES, ...ENDINGS_CASES, ...HEADERS_CASES];
+const CASES = [...HANDSHAKE_CASES, ...HANDOVER_CASES, ...ENDINGS_CASES, ...TEARDOWN_CASES, ...HEADERS_CASES];
 
 withKernel('named cases', (t, kernel) => {
   for (const { name, options, families = [4, 6], forgetAfter = 0, run, state, sent = 0 } of CASES) {

@@ -129,14 +129,27 @@ t.test('flows and events come back as they were', async (t) => {
     t.equal(FlowState[flowMessage(flow).state], `FLOW_STATE_${state.toUpperCase()}`);
   }
   const flow = snapshot('f-2', 'closing');
+  const segment = { seq: 0xffffffff, ack: 1, flags: 0x11, window: 502, payloadLength: 10 };
   for (const event of [
     { kind: 'state', flow },
     { kind: 'fin', from: 'peer', flow },
     { kind: 'rst', from: 'core', flow },
+    { kind: 'fin', from: 'core', flow, held: true, answerExpected: true, segment, toldBy: 'shell' },
   ] as const) {
     t.strictSame(eventFrom(eventMessage(1, event)), event);
   }
-  t.equal(eventFrom({ sequence: 1, kind: 9 as EventKind, flow: flowMessage(flow), from: 0 }), undefined);
+  t.equal(
+    eventFrom({
+      sequence: 1,
+      kind: 9 as EventKind,
+      flow: flowMessage(flow),
+      from: 0,
+      held: false,
+      answerExpected: false,
+      toldBy: 0,
+    }),
+    undefined,
+  );
   t.throws(() => flowFrom(undefined), { code: 'SUT_VERSION' });
   t.throws(() => flowFrom({ ...flowMessage(flow), state: 99 as FlowState }), { code: 'SUT_VERSION' });
 });

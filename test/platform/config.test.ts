@@ -69,6 +69,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     timers: {
       clampDeadline: 200,
       drainLimit: 30_000,
+      teardownLimit: 5_000,
       lingerClosed: 240_000,
       lingerReset: 60_000,
       idle: 7_440_000,
@@ -383,8 +384,8 @@ const cases: [Role, string, string, string][] = [
   [
     'shell',
     'teardown: core',
-    'teardown: control',
-    'routes[0].teardown: found "control", expected core; control is not supported in this version',
+    'teardown: later',
+    'routes[0].teardown: found "later", expected one of core, control, shell, both',
   ],
   [
     'shell',

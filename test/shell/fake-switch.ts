@@ -1,8 +1,8 @@
 /** A switch that says what a test wants it to, and remembers what it was asked. */
-import type { FlowEvent, FlowSnapshot } from '../../src/dataplane/port.js';
+import type { FlowSnapshot } from '../../src/dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../../src/flow/endpoints.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
-import type { FlowEnd, Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
+import type { AgentEvent, FlowEnd, Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
 import { SutureError } from '../../src/platform/errors.js';
 
 export type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
@@ -26,15 +26,17 @@ export class FakeSwitch implements SwitchClient {
     cause: readonly string[] | undefined;
   }[] = [];
   readonly released: string[] = [];
+  readonly proceeded: string[] = [];
   readonly log: string[] = [];
   lists = 0;
   stopped = 0;
   /** Awaited before a pair is answered; a rejection is the answer. */
   onPair: (call: PairCall) => Promise<void> | void = () => {};
   onEnable: (id: string) => Promise<void> | void = () => {};
+  onProceed: (id: string) => Promise<void> | void = () => {};
   onRelease: (id: string) => Promise<void> | void = () => {};
   readonly flows = new Map<string, FlowSnapshot>();
-  readonly #events: ((event: FlowEvent) => void)[] = [];
+  readonly #events: ((event: AgentEvent) => void)[] = [];
   readonly #sessions: ((change: SessionChange) => void)[] = [];
 
   async start(): Promise<void> {
@@ -71,6 +73,12 @@ export class FakeSwitch implements SwitchClient {
     return this.#set(id, 'clamping');
   }
 
+  async proceed(id: string, from: FlowEnd): Promise<FlowSnapshot> {
+    this.proceeded.push(`${id} ${from}`);
+    await this.onProceed(id);
+    return this.flows.get(id) ?? this.#set(id, 'closed');
+  }
+
   async release(id: string): Promise<FlowSnapshot> {
     this.released.push(id);
     await this.onRelease(id);
@@ -84,7 +92,7 @@ export class FakeSwitch implements SwitchClient {
     return [...this.flows.values()];
   }
 
-  onEvent(listener: (event: FlowEvent) => void): void {
+  onEvent(listener: (event: AgentEvent) => void): void {
     this.#events.push(listener);
   }
 
@@ -98,7 +106,7 @@ export class FakeSwitch implements SwitchClient {
     for (const listener of this.#events) listener({ kind: 'state', flow });
   }
 
-  tellEvent(event: FlowEvent): void {
+  tellEvent(event: AgentEvent): void {
     for (const listener of this.#events) listener(event);
   }
 

@@ -357,3 +357,23 @@ t.test('1,000 short connections leave no port behind', async (t) => {
   t.match(b.shell.stats(), { accepted: 1000, flows: 0, portsExhausted: 0 });
   t.equal(b.fake.flows.size, 0, 'nor a flow in the switch');
 });
+
+t.test(
+  'a FIN that the switch asks about may go on; an answer that comes too late is no trouble',
+  async (t) => {
+    const b = await bench();
+    t.teardown(() => b.close());
+    await b.open();
+    b.fake.tell('f1', 'relayed');
+    await until(() => b.fake.enabled.length === 1, 'asked for');
+    b.fake.tell('f1', 'stitched');
+    const flow = b.fake.flows.get('f1');
+    if (!flow) throw new Error('no flow f1');
+    b.fake.tellEvent({ kind: 'fin', flow, from: 'peer' });
+    t.same(b.fake.proceeded, [], 'nobody waits for an answer');
+    b.fake.tellEvent({ kind: 'fin', flow, from: 'peer', held: true, answerExpected: true });
+    b.fake.onProceed = () => Promise.reject(new SutureError('SUT_FLOW_UNKNOWN', 'gone'));
+    b.fake.tellEvent({ kind: 'fin', flow, from: 'core', held: true, answerExpected: true });
+    t.same(b.fake.proceeded, ['f1 peer', 'f1 core']);
+  },
+);

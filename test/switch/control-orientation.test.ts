@@ -1,6 +1,6 @@
 /** A flow that the core opened, between the names of the data path and those of everyone else. */
 import t from 'tap';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
 import type { StitchOffsets } from '../../src/flow/endpoints.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
@@ -18,6 +18,7 @@ class Plane implements DataPlane {
   readonly kind = 'userspace';
   readonly pairs: PairRequest[] = [];
   readonly offsets: StitchOffsets[] = [];
+  readonly proceeded: FlowSide[] = [];
   failing = false;
   listener: (event: FlowEvent) => void = () => {};
   flow: FlowSnapshot | undefined;
@@ -36,6 +37,10 @@ class Plane implements DataPlane {
     if (this.failing) throw new Error('no');
     this.offsets.push(offsets);
     return this.become('clamping');
+  }
+  async proceed(_id: string, from: FlowSide) {
+    this.proceeded.push(from);
+    return this.become('closing');
   }
   async close() {
     return this.become('closed');
@@ -78,9 +83,12 @@ t.test('what the peer opened is the same to both', async (t) => {
   t.strictSame(plane.pairs, [{ id: 'f', outer: OUTER, inner: INNER }]);
   await control.enable('f', OFFSETS, 'core');
   t.strictSame(plane.offsets, [OFFSETS]);
+  await control.proceed('f', 'core');
+  t.strictSame(plane.proceeded, ['core']);
   const record = await table.get('f');
   t.notOk(record && ('openedBy' in record || 'stitchCause' in record));
   t.equal(flowDetail(record as FlowRecord).openedBy, 'peer');
+  t.match(flowDetail((await control.flow('f')) as FlowRecord), { openedBy: 'peer', teardown: 'core' });
 });
 
 t.test('what the core opened is turned, both ways', async (t) => {
@@ -110,6 +118,11 @@ t.test('what the core opened is turned, both ways', async (t) => {
   await new Promise(setImmediate);
   t.match(events.at(-1), { kind: 'state', flow: { ...TURNED, reason: 'fin' } });
   t.notOk('from' in (events.at(-1) ?? {}));
+
+  t.match(await control.proceed('f', 'peer'), TURNED);
+  await control.proceed('f', 'core');
+  t.strictSame(plane.proceeded, ['core', 'peer'], 'the end by its place in the data path');
+  await t.rejects(control.proceed('g', 'core'), { code: 'SUT_FLOW_UNKNOWN' });
 
   const expected = { ...TURNED, outer: OUTER, inner: INNER, openedBy: 'core', stitchCause: ['now'] };
   t.match(await table.get('f'), expected);

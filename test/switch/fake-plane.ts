@@ -1,5 +1,5 @@
 /** A data path that does what it is asked, and tells what a test wants told. */
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
 import { SutureError } from '../../src/platform/errors.js';
 
@@ -16,6 +16,7 @@ export class FakePlane implements DataPlane {
   /** Called when a flow is to be stitched, before it is. */
   beforeEnable: (id: string) => Promise<void> = async () => {};
   readonly enabled: string[] = [];
+  readonly proceeded: string[] = [];
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
 
   async start(): Promise<void> {}
@@ -32,6 +33,11 @@ export class FakePlane implements DataPlane {
     await this.beforeEnable(id);
     this.enabled.push(id);
     this.change(id, 'stitched');
+    return this.known(id);
+  }
+
+  async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
+    this.proceeded.push(`${id} ${from}`);
     return this.known(id);
   }
 

@@ -1,8 +1,14 @@
 /**
  * The flows that the process knows of, by id and by their place in the kernel, and what is due with each: the ones on
- * their way to the stitch are ticked, the ones that ended are forgotten after their linger time.
+ * their way to the stitch or to their end are ticked, the ones that ended are forgotten after their linger time.
  */
 import type { StitchOffsets } from '../../flow/endpoints.js';
+import type { TeardownMode } from '../../flow/state.js';
+
+export interface Wish {
+  readonly offsets: StitchOffsets;
+  readonly teardown: TeardownMode;
+}
 
 export interface Known {
   readonly id: string;
@@ -10,7 +16,7 @@ export interface Known {
   readonly generation: number;
   readonly isIpv6: boolean;
   /** The shell's wish, until both handshakes are complete. */
-  wanted?: StitchOffsets | undefined;
+  wanted?: Wish | undefined;
 }
 
 export class FlowStore {
@@ -18,6 +24,8 @@ export class FlowStore {
   private readonly bySlot = new Map<number, Known>();
   /** Clamped or draining. */
   readonly moving = new Set<Known>();
+  /** With a FIN or RST that is held or not acknowledged yet: when each is to be ticked. */
+  readonly holding = new Map<Known, number>();
   private readonly lingering = new Map<Known, number>();
 
   get size(): number {
@@ -44,6 +52,7 @@ export class FlowStore {
 
   linger(known: Known, until: number): void {
     this.moving.delete(known);
+    this.holding.delete(known);
     this.lingering.set(known, until);
   }
 
@@ -60,6 +69,7 @@ export class FlowStore {
     this.byId.delete(known.id);
     if (this.bySlot.get(known.slot) === known) this.bySlot.delete(known.slot);
     this.moving.delete(known);
+    this.holding.delete(known);
     this.lingering.delete(known);
   }
 }

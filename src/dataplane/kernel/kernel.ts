@@ -2,19 +2,20 @@
  * The kernel data path as a `DataPlane`: requests become runs of the control program, and what the program tells comes by
  * its ring buffer. Packets never come up here; with this process gone the kernel goes on by itself.
  *
- * What has time in it is this process's: ticking flows that are clamped or drain, and forgetting those that ended or
+ * What has time in it is this process's: ticking flows that are clamped or drain or hold an end, and forgetting those that ended or
  * fell silent.
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
+import { TEARDOWN_MODES, type TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { run } from '../../platform/process.js';
 import { repeat } from '../../platform/repeat.js';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../port.js';
-import { FlowStore, type Known } from './flow-store.js';
-import { Answer, Ask, COUNTERS, ID_BYTES, LAYOUT } from './layout.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../port.js';
+import { FlowStore, type Known, type Wish } from './flow-store.js';
+import { Answer, Ask, COUNTERS, From, ID_BYTES, LAYOUT } from './layout.js';
 import { ElementFlag, type RingBuffer } from './libbpf.js';
 import { Owners } from './owners.js';
 import { type KernelInterface, KernelProgram } from './program.js';
@@ -42,6 +43,9 @@ interface Reply {
   readonly answer: number;
   readonly slot: number;
   readonly generation: number;
+  readonly state: number;
+  /** Milliseconds until a flow that holds something is to be ticked; 0 for not at all. */
+  readonly due: number;
 }
 
 export class KernelDataPlane implements DataPlane {
@@ -123,10 +127,20 @@ export class KernelDataPlane implements DataPlane {
     return this.snapshot(known);
   }
 
-  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
+  async enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
     const known = this.known(id);
-    this.begin(known, offsets);
+    this.begin(known, { offsets, teardown });
     return this.snapshot(known);
+  }
+
+  async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
+    const known = this.known(id);
+    this.frame.fill(0);
+    this.frame.writeUInt32LE(from === 'peer' ? From.Peer : From.Core, ETHERNET_HEADER + LAYOUT.request.from);
+    this.askHeld(known, Ask.Proceed);
+    const snapshot = this.snapshot(known);
+    this.consume();
+    return snapshot;
   }
 
   async close(id: string): Promise<FlowSnapshot> {
@@ -167,9 +181,11 @@ export class KernelDataPlane implements DataPlane {
 
   // ---- requests
 
-  private begin(known: Known, offsets: StitchOffsets): void {
+  private begin(known: Known, wish: Wish): void {
     this.frame.fill(0);
-    writeOffsets(this.frame, ETHERNET_HEADER, offsets);
+    writeOffsets(this.frame, ETHERNET_HEADER, wish.offsets);
+    const mode = TEARDOWN_MODES.indexOf(wish.teardown);
+    this.frame.writeUInt32LE(mode, ETHERNET_HEADER + LAYOUT.request.teardown);
     const { answer, state } = this.askAbout(known, Ask.Enable);
     if (answer === Answer.State) {
       throw new SutureError(
@@ -178,7 +194,7 @@ export class KernelDataPlane implements DataPlane {
       );
     }
     // Still watched: asked for again when both handshakes are complete.
-    known.wanted = state === 0 ? offsets : undefined;
+    known.wanted = state === 0 ? wish : undefined;
     this.consume();
   }
 
@@ -191,16 +207,28 @@ export class KernelDataPlane implements DataPlane {
     return !isIpv4;
   }
 
-  private askAbout(known: Known, ask: Ask): Reply & { readonly state: number } {
+  private askAbout(known: Known, ask: Ask): Reply {
     const { slot, generation } = LAYOUT.request;
-    if (ask !== Ask.Enable) this.frame.fill(0);
+    if (ask !== Ask.Enable && ask !== Ask.Proceed) this.frame.fill(0);
     this.frame.writeUInt32LE(known.slot, ETHERNET_HEADER + slot);
     this.frame.writeUInt32LE(known.generation, ETHERNET_HEADER + generation);
     return this.ask(ask, known.isIpv6);
   }
 
+  /** … and notes when the flow is to be ticked again. */
+  private askHeld(known: Known, ask: typeof Ask.Tick | typeof Ask.Proceed): void {
+    const { due } = this.askAbout(known, ask);
+    if (due === 0) this.store.holding.delete(known);
+    else this.tickLater(known, due);
+  }
+
+  private tickLater(known: Known, ms: number): void {
+    this.store.holding.set(known, this.options.clock.kernel() + ms);
+    void this.tickWhileMoving();
+  }
+
   /** Runs the control program on the request in `frame`. */
-  private ask(ask: Ask, isIpv6: boolean): Reply & { readonly state: number } {
+  private ask(ask: Ask, isIpv6: boolean): Reply {
     const { program, frame, key, reply } = this;
     if (!program) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
     const { request: REQUEST, reply: REPLY } = LAYOUT;
@@ -215,6 +243,7 @@ export class KernelDataPlane implements DataPlane {
       slot: reply.readUInt32LE(REPLY.slot),
       generation: reply.readUInt32LE(REPLY.generation),
       state: reply.readUInt32LE(REPLY.state),
+      due: reply.readUInt32LE(REPLY.due),
     };
   }
 
@@ -248,6 +277,7 @@ export class KernelDataPlane implements DataPlane {
     const known = this.store.at(told.slot, told.generation);
     for (const listener of this.listeners) listener(event);
     if (known && event.kind === 'state') this.follow(known, event.flow);
+    if (known && event.held) this.tickLater(known, this.engine.teardownLimit);
   }
 
   /** What a new state asks of this process. */
@@ -287,10 +317,13 @@ export class KernelDataPlane implements DataPlane {
     this.ticking = true;
     const { clock } = this.options;
     const { signal } = this.stopped;
-    while (this.store.moving.size > 0 && !signal.aborted) {
+    const { moving, holding } = this.store;
+    while (moving.size + holding.size > 0 && !signal.aborted) {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       if (signal.aborted) break;
-      for (const known of this.store.moving) this.askAbout(known, Ask.Tick);
+      for (const known of moving) this.askAbout(known, Ask.Tick);
+      const now = clock.kernel();
+      for (const [known, at] of holding) if (at <= now) this.askHeld(known, Ask.Tick);
       this.consume();
     }
     this.ticking = false;
@@ -320,6 +353,7 @@ export class KernelDataPlane implements DataPlane {
       const flow = this.snapshot(known);
       for (const listener of this.listeners) listener({ kind: 'state', flow });
       this.follow(known, flow);
+      if (this.read(known.slot).holds) this.tickLater(known, 0);
     }
   }
 
@@ -353,7 +387,9 @@ export class KernelDataPlane implements DataPlane {
       const known = { id: record.id, slot, generation: record.generation, isIpv6 };
       this.store.add(known);
       const flow = record.snapshot(this.epochOffset);
+      const { holds } = record;
       if (flow.state !== 'watched' && flow.state !== 'relayed') this.follow(known, flow);
+      if (holds) this.tickLater(known, 0);
     }
   }
 }

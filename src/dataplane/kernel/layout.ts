@@ -19,6 +19,7 @@ export const LAYOUT = {
     deadline: 72,
     to_shell_packets: 76,
     to_shell_bytes: 80,
+    resend_at: 84,
     conn: 88,
   },
   conn: {
@@ -59,7 +60,7 @@ export const LAYOUT = {
   tuple: { size: 36, source: 0, destination: 16, ports: 32 },
   owned: { size: 8192, ports: 0 },
   event: {
-    size: 112,
+    size: 128,
     slot: 0,
     generation: 4,
     kind: 8,
@@ -68,11 +69,17 @@ export const LAYOUT = {
     from: 11,
     to_shell_packets: 12,
     to_shell_bytes: 16,
+    payload_length: 20,
     opened: 24,
     packets: 32,
     bytes: 48,
     id: 64,
     at: 80,
+    seq: 112,
+    ack: 116,
+    window: 120,
+    flags: 122,
+    held: 123,
   },
   request: {
     size: 144,
@@ -85,19 +92,23 @@ export const LAYOUT = {
     outer: 48,
     inner: 84,
     id: 120,
+    teardown: 136,
+    from: 140,
   },
-  reply: { size: 16, answer: 0, slot: 4, generation: 8, state: 12 },
+  reply: { size: 20, answer: 0, slot: 4, generation: 8, state: 12, due: 16 },
 } as const;
 
 export const ID_BYTES = 16;
 /** `at` has one entry for each state but the first. */
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
-export const FlowBit = { Paired: 1, Superseded: 2, Used: 4 } as const;
+export const FlowBit = { Paired: 1, Superseded: 2 } as const;
 export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8 } as const;
-export const ConnBit = { Established: 16 } as const;
+export const ConnBit = { Established: 16, FinHeld: 256, ResetHeld: 512, FinSent: 1024 } as const;
+/** As in events, and in a request to let go on. */
+export const From = { Peer: 1, Core: 2 } as const;
 export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;
-export const Ask = { Pair: 0, Enable: 1, Close: 2, Tick: 3, Forget: 4, Idle: 5 } as const;
+export const Ask = { Pair: 0, Enable: 1, Close: 2, Tick: 3, Forget: 4, Idle: 5, Proceed: 6 } as const;
 export type Ask = (typeof Ask)[keyof typeof Ask];
 export const Answer = { Done: 0, Unknown: 1, OuterTaken: 2, InnerTaken: 3, Full: 4, State: 5 } as const;
 

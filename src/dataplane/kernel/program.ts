@@ -130,6 +130,7 @@ export class KernelProgram {
     try {
       object.setConstant('clamp_deadline', engine.clampDeadline);
       object.setConstant('drain_limit', engine.drainLimit);
+      object.setConstant('teardown_limit', engine.teardownLimit);
       object.setConstant('clamp_cap', engine.clampCap);
       object.setConstant('max_unpaired', Math.min(engine.maxUnpaired, maxFlows));
       object.setConstant('ipv6_flag', isKernelAtLeast(release(), BPF_F_IPV6.since) ? BPF_F_IPV6.flag : 0);

@@ -10,7 +10,7 @@ import {
 } from '../../flow/state.js';
 import { destinationOf, sourceOf, tupleOf } from '../../wire/endpoint.js';
 import { TUPLE_WORDS, Tuple } from '../../wire/tuple.js';
-import type { FlowEvent, FlowSnapshot } from '../port.js';
+import type { FlowEvent, FlowSnapshot, SegmentFacts } from '../port.js';
 import { ConnBit, EventKind, FlowBit, ID_BYTES, LAYOUT, SenderBit, TIMED_STATES } from './layout.js';
 
 const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST } = LAYOUT;
@@ -28,7 +28,7 @@ export class RecordView {
   constructor(readonly bytes: Buffer) {}
 
   get used(): boolean {
-    return (this.bytes.readUInt8(FLOW.bits) & FlowBit.Used) !== 0;
+    return (this.generation & 1) === 1;
   }
   get paired(): boolean {
     return (this.bytes.readUInt8(FLOW.bits) & FlowBit.Paired) !== 0;
@@ -56,9 +56,15 @@ export class RecordView {
     return (this.bytes.readUInt8(this.conn(conn) + CONN.far + SENDER.bits) & SenderBit.FinSeen) !== 0;
   }
   established(conn: 0 | 1): boolean {
-    return (
-      (this.bytes.readUInt16LE(this.conn(conn) + CONN.far + SENDER.conn_bits) & ConnBit.Established) !== 0
-    );
+    return (this.connBits(conn) & ConnBit.Established) !== 0;
+  }
+  /** Something is held, or went on and is not acknowledged yet: the flow is to be ticked. */
+  get holds(): boolean {
+    const bits = ConnBit.FinHeld | ConnBit.ResetHeld | ConnBit.FinSent;
+    return ([0, 1] as const).some((conn) => (this.connBits(conn) & bits) !== 0);
+  }
+  private connBits(conn: 0 | 1): number {
+    return this.bytes.readUInt16LE(this.conn(conn) + CONN.far + SENDER.conn_bits);
   }
   endpoints(conn: 0 | 1): ConnectionEndpoints {
     const tuple = readTuple(this.bytes, this.conn(conn) + CONN.tuple);
@@ -113,7 +119,8 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
     generation: bytes.readUInt32LE(EVENT.generation),
     event: {
       kind: (['state', 'fin', 'rst'] as const)[kind] ?? 'state',
-      ...(from && { from }),
+      ...(from && { from, segment: readSegmentFacts(bytes) }),
+      ...(bytes.readUInt8(EVENT.held) !== 0 && { held: true }),
       flow: {
         id: readId(bytes, EVENT.id),
         state,
@@ -127,6 +134,16 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
         history: readHistory(bytes, EVENT.opened, EVENT.at, epochOffset),
       },
     },
+  };
+}
+
+function readSegmentFacts(bytes: Buffer): SegmentFacts {
+  return {
+    seq: bytes.readUInt32LE(EVENT.seq),
+    ack: bytes.readUInt32LE(EVENT.ack),
+    flags: bytes.readUInt8(EVENT.flags),
+    window: bytes.readUInt16LE(EVENT.window),
+    payloadLength: bytes.readUInt32LE(EVENT.payload_length),
   };
 }
 

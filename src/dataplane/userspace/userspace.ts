@@ -9,12 +9,13 @@ import type { OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { type EngineOptions, FlowEngine } from '../../flow/engine.js';
 import { FlowRequestError } from '../../flow/errors.js';
 import type { Flow } from '../../flow/flow.js';
+import type { TeardownMode } from '../../flow/state.js';
 import type { Clock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { canonicalAddress } from '../../wire/endpoint.js';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from '../port.js';
-import { snapshotOf } from '../snapshot.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../port.js';
+import { eventOf, snapshotOf } from '../snapshot.js';
 import { Capture, interfaceFacts, packetFilter } from './capture.js';
 import { Gate } from './gate.js';
 import { PacketPath } from './packet-path.js';
@@ -59,7 +60,9 @@ export class UserspaceDataPlane implements DataPlane {
   constructor(private readonly options: UserspaceOptions) {
     const { clock, name, interfaces } = options;
     this.epochOffset = clock.wall() - clock.monotonic();
-    this.engine = new FlowEngine(options.engine, (flow, kind, from) => this.emit(flow, kind, from));
+    this.engine = new FlowEngine(options.engine, (...told) =>
+      this.events.push(eventOf(...told, this.epochOffset)),
+    );
     this.gate = new Gate(name, interfaces, clock, options.onFailure);
   }
 
@@ -116,8 +119,12 @@ export class UserspaceDataPlane implements DataPlane {
     return this.request((now) => this.engine.pair(request.id, request.outer, request.inner, now));
   }
 
-  async enable(id: string, offsets: StitchOffsets): Promise<FlowSnapshot> {
-    return this.request((now) => this.engine.enable(id, offsets, now));
+  async enable(id: string, offsets: StitchOffsets, teardown: TeardownMode): Promise<FlowSnapshot> {
+    return this.request((now) => this.engine.enable(id, offsets, now, teardown));
+  }
+
+  async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
+    return this.request((now) => this.engine.proceed(id, from, now));
   }
 
   async close(id: string): Promise<FlowSnapshot> {
@@ -193,10 +200,6 @@ export class UserspaceDataPlane implements DataPlane {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       if (!signal.aborted) this.tick(clock.monotonic());
     }
-  }
-
-  private emit(flow: Flow, kind: FlowEvent['kind'], from: FlowEvent['from']): void {
-    this.events.push({ kind, flow: snapshotOf(flow, this.epochOffset), ...(from && { from }) });
   }
 
   private tellEvents(): void {

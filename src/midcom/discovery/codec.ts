@@ -45,6 +45,9 @@ export const CAPABILITY_BITS = {
   'teardown-core': 0x4,
   /** The control service speaks without TLS. */
   plaintext: 0x8,
+  'teardown-control': 0x10,
+  'teardown-shell': 0x20,
+  'teardown-both': 0x40,
 } as const;
 export type Capability = keyof typeof CAPABILITY_BITS;
 

@@ -145,7 +145,7 @@ export const route = section({
   prepend: oneOf(['proxy-v2']).exactOptional(),
   via: supported(['tcp'], ['link']).default('tcp'),
   stitch: stitch.default('now'),
-  teardown: supported(['core'], ['control', 'shell', 'both']).default('core'),
+  teardown: oneOf(['core', 'control', 'shell', 'both']).default('core'),
 }).superRefine((found, context) => {
   const complain = (key: string, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message });

@@ -92,6 +92,7 @@ export const switchSchema = section({
   timers: section({
     clampDeadline: duration.default(200),
     drainLimit: duration.default(30_000),
+    teardownLimit: duration.default(5_000),
     lingerClosed: duration.default(4 * MINUTE),
     lingerReset: duration.default(MINUTE),
     idle: duration.default(124 * MINUTE),

@@ -6,7 +6,13 @@
  * the one before. Fields that this version does not know are left out when reading, and left alone when writing.
  */
 import type { ConnectionEndpoints } from '../../flow/endpoints.js';
-import { type DirectionCounters, FLOW_STATES, type FlowReason, type FlowState } from '../../flow/state.js';
+import {
+  type DirectionCounters,
+  FLOW_STATES,
+  type FlowReason,
+  type FlowState,
+  TEARDOWN_MODES,
+} from '../../flow/state.js';
 import { SutureError } from '../../platform/errors.js';
 import { formatEndpoint, parseEndpoint } from '../../wire/endpoint.js';
 import type { FlowRecord } from '../port.js';
@@ -33,6 +39,7 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
     stitched: timeText(record.stitchedAt),
     closed: timeText(record.closedAt),
     openedBy: record.openedBy ?? '',
+    teardown: record.teardown ?? '',
     cause: record.stitchCause ? JSON.stringify(record.stitchCause) : '',
     // The number of each state and its beginning after `opened`: "1+0 2+35 4+1200".
     history: history
@@ -73,6 +80,7 @@ export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecor
     ...(closedAt !== undefined && { closedAt }),
     ...fields.openedBy('openedBy'),
     ...fields.cause('cause'),
+    ...fields.teardown('teardown'),
     history: fields.history('history', openedAt),
   };
 }
@@ -135,7 +143,7 @@ class Fields {
     });
   }
 
-  /** Both of these came later than the first records of this layout, so they may be missing. */
+  /** These came later than the first records of this layout, so they may be missing. */
   openedBy(name: string): Pick<FlowRecord, 'openedBy'> {
     const text = this.hash[name] ?? '';
     if (text === '') return {};
@@ -152,6 +160,12 @@ class Fields {
       // Said below.
     }
     return this.fail(name);
+  }
+
+  teardown(name: string): Pick<FlowRecord, 'teardown'> {
+    const text = this.hash[name] ?? '';
+    if (text === '') return {};
+    return { teardown: TEARDOWN_MODES.find((mode) => mode === text) ?? this.fail(name) };
   }
 
   private fail(name: string): never {

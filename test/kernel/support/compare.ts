@@ -7,6 +7,7 @@ import {
   FLOW_STATES,
   type FlowReason,
   REFUSAL_REASONS,
+  TEARDOWN_MODES,
 } from '../../../src/flow/state.js';
 import { seqAfter } from '../../../src/wire/seq.js';
 import type { Field } from './abi.js';
@@ -123,6 +124,9 @@ export class RecordComparison {
       bit('ECN', of.ecn) |
       bit('TOLD_ANY', insideConnection(of).toldAny) |
       bit('FIN_REPORTED', of.finReported) |
+      bit('FIN_HELD', of.finHeld) |
+      bit('RESET_HELD', of.resetHeld) |
+      bit('FIN_SENT', of.finSent) |
       bit('RESET_BY_FAR', of.resetBy === 'far') |
       bit('RESET_BY_SHELL', of.resetBy === 'shell')
     );
@@ -141,11 +145,28 @@ export class RecordComparison {
     same('to_shell_packets', flow.toShellPackets);
     same('to_shell_bytes', flow.toShellBytes);
     same('last_at', Math.max(flow.outer.lastPacketAt, flow.inner.lastPacketAt));
-    if (flow.mode === Mode.Clamp || flow.mode === Mode.Drain) same('deadline', flow.deadline);
+    if (flow.mode !== Mode.Relay && flow.state !== 'closed' && flow.state !== 'broken') {
+      same('deadline', flow.deadline);
+      same('resend_at', flow.resendAt);
+      this.mode(differ, record, flow);
+    }
     this.history(differ, record, flow);
     this.connection(differ, record, 'outer', flow.outer);
     this.connection(differ, record, 'inner', flow.inner);
     return differ;
+  }
+
+  private mode(differ: string[], record: Buffer, flow: Flow): void {
+    const { offset, size } = this.kernel.field('flow', 'bits');
+    const bits = readField(record, offset, size);
+    const { teardown, resends } = flow;
+    this.one(
+      differ,
+      'teardown',
+      (bits & this.kernel.number('FLOW_TEARDOWN')) >> 2,
+      TEARDOWN_MODES.indexOf(teardown),
+    );
+    this.one(differ, 'resends', bits >> 4, resends);
   }
 
   unpaired(record: Buffer, x: Connection): string[] {

@@ -51,7 +51,7 @@ export class TwinDriver extends Driver {
   }
 
   private asEngine(): Pick<FlowEngine, 'outbox' | 'receive' | 'tick' | 'flow'> &
-    Pick<Twin, 'pair' | 'enable'> {
+    Pick<Twin, 'pair' | 'enable' | 'proceed'> {
     const { twin } = this;
     return {
       get outbox() {
@@ -59,7 +59,8 @@ export class TwinDriver extends Driver {
       },
       flow: (id) => twin.flow(id),
       tick: (now) => twin.tick(now),
-      enable: (id, offsets, now) => twin.enable(id, offsets, now),
+      enable: (id, offsets, now, teardown) => twin.enable(id, offsets, now, teardown),
+      proceed: (id, from, now) => twin.proceed(id, from, now),
       pair: (id, outer, inner, now) => this.pairAs(id, outer, inner, now),
       receive: (tuple, segment, now) => {
         const name = NAMES.find((from) => TUPLES[from] === tuple);

@@ -10,6 +10,7 @@ interface EngineInside {
   readonly stepper: {
     readonly outbox: Outbox;
     readonly moving: ReadonlySet<Flow>;
+    readonly holding: { readonly flows: ReadonlySet<Flow> };
     clear(): void;
   };
 }

@@ -37,6 +37,7 @@ export interface Reply {
   readonly slot: number;
   readonly generation: number;
   readonly state: number;
+  readonly due: number;
 }
 
 export interface Request {
@@ -45,6 +46,8 @@ export interface Request {
   readonly generation?: number;
   readonly consumed?: readonly [number, number];
   readonly injected?: readonly [number, number];
+  readonly teardown?: number;
+  readonly from?: number;
   readonly outer?: Tuple;
   readonly inner?: Tuple;
 }
@@ -163,15 +166,17 @@ export class Kernel {
       frame.writeBigUInt64LE(BigInt(consumed[i]), at('consumed') + 8 * i);
       frame.writeBigUInt64LE(BigInt(injected[i]), at('injected') + 8 * i);
     }
+    frame.writeUInt32LE(request.teardown ?? 0, at('teardown'));
+    frame.writeUInt32LE(request.from ?? 0, at('from'));
     if (outer) tupleBytes(outer, frame, at('outer'));
     if (inner) tupleBytes(inner, frame, at('inner'));
     const { packets, retval } = this.run(this.control, frame, now);
     if (retval !== 0) throw new Error(`the control program gave ${retval}`);
     this.maps.replies.lookup(this.keys[0] as Buffer, this.replyBytes);
-    const [answer = 0, from = 0, number = 0, state = 0] = [0, 4, 8, 12].map((i) =>
+    const [answer = 0, from = 0, number = 0, state = 0, due = 0] = [0, 4, 8, 12, 16].map((i) =>
       this.replyBytes.readUInt32LE(i),
     );
-    return { reply: { answer, slot: from, generation: number, state }, packets };
+    return { reply: { answer, slot: from, generation: number, state, due }, packets };
   }
 
   private isIpv4(slot: number, outer: Tuple | undefined): boolean {
@@ -206,9 +211,9 @@ export class Kernel {
 
   /** The slots in use. */
   usedSlots(): number[] {
-    const { offset } = this.field('flow', 'bits');
+    const { offset } = this.field('flow', 'generation');
     const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
-    return slots.filter((slot) => (this.recordOf(slot).readUInt8(offset) & this.number('FLOW_USED')) !== 0);
+    return slots.filter((slot) => (this.recordOf(slot).readUInt32LE(offset) & 1) === 1);
   }
 
   generationOf(slot: number): number {

@@ -12,6 +12,9 @@
  */
 
 import type { RingBuffer } from '../../../src/dataplane/kernel/libbpf.js';
+import { readEvent } from '../../../src/dataplane/kernel/records.js';
+import type { FlowEvent, FlowSide } from '../../../src/dataplane/port.js';
+import { eventOf } from '../../../src/dataplane/snapshot.js';
 import { PacketPath } from '../../../src/dataplane/userspace/packet-path.js';
 import { type SendResult, SendResult as Sent } from '../../../src/dataplane/userspace/sender.js';
 import type { Connection } from '../../../src/flow/connection.js';
@@ -20,7 +23,7 @@ import { Verdict } from '../../../src/flow/engine.js';
 import { FlowRequestError } from '../../../src/flow/errors.js';
 import { type Flow, Mode } from '../../../src/flow/flow.js';
 import type { Outbox } from '../../../src/flow/outbox.js';
-import { FLOW_STATES } from '../../../src/flow/state.js';
+import { FLOW_STATES, TEARDOWN_MODES, type TeardownMode } from '../../../src/flow/state.js';
 import { tupleOf } from '../../../src/wire/endpoint.js';
 import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
@@ -33,8 +36,6 @@ import { WatchedEngine } from './watched-engine.js';
 /** Nothing is split: the kernel leaves that to the interface. */
 const LARGEST_MTU = 65_535;
 const REMEMBERED_STEPS = 12;
-const EVENT_KINDS = ['state', 'fin', 'rst', 'forgotten'];
-const EVENT_FROM = [undefined, 'peer', 'core'];
 
 export class Difference extends Error {
   override name = 'Difference';
@@ -45,6 +46,13 @@ interface Watched {
   readonly generation: number;
   /** Set once the engine no longer knows it: the steps until the kernel is told. */
   forgetIn?: number;
+}
+
+/** What a request says besides the flow. */
+interface More {
+  readonly offsets?: StitchOffsets;
+  readonly teardown?: TeardownMode;
+  readonly from?: FlowSide;
 }
 
 export interface TwinOptions {
@@ -63,7 +71,9 @@ export class Twin {
   private readonly watched = new Map<Connection, Watched>();
   private readonly comparison: RecordComparison;
   private readonly steps: (() => string)[] = [];
-  private wanted: { readonly id: string; readonly offsets: StitchOffsets } | undefined;
+  private wanted:
+    | { readonly id: string; readonly offsets: StitchOffsets; readonly teardown: TeardownMode }
+    | undefined;
   private readonly ring: RingBuffer;
   /** Packets that both sent; the test's proof that something was compared. */
   compared = 0;
@@ -76,8 +86,8 @@ export class Twin {
     readonly kernel: Kernel,
     private readonly options: TwinOptions = {},
   ) {
-    this.engine = new WatchedEngine({}, (flow, kind, from) => {
-      this.engineEvents.push(`${kind} ${flow.state} ${from ?? ''}`);
+    this.engine = new WatchedEngine({}, (...told) => {
+      this.engineEvents.push(describeEvent(eventOf(...told, 0)));
     });
     this.inside = insideEngine(this.engine);
     const keep = (bytes: Uint8Array, start: number, end: number): SendResult => {
@@ -156,12 +166,12 @@ export class Twin {
   }
 
   /** Given to both as soon as the flow is relayed. */
-  enable(id: string, offsets: StitchOffsets, time: number): void {
+  enable(id: string, offsets: StitchOffsets, time: number, teardown: TeardownMode = 'core'): void {
     const now = Math.floor(time);
     if (this.engine.flow(id)?.state === 'watched') {
-      this.wanted = { id, offsets };
+      this.wanted = { id, offsets, teardown };
       this.sent = [];
-      const { reply } = this.askFor(id, 'ASK_ENABLE', now, offsets);
+      const { reply } = this.askFor(id, 'ASK_ENABLE', now, { offsets, teardown });
       if (reply.answer !== this.kernel.number('ANSWER_DONE') || reply.state !== 0) {
         this.fail([`enable while watched: ${JSON.stringify(reply)}`]);
       }
@@ -170,8 +180,15 @@ export class Twin {
       return;
     }
     this.note(() => `enable ${JSON.stringify(offsets)} at ${now}`);
-    const engine = this.attempt(() => this.engine.enable(id, offsets, now));
-    this.sameRequest(id, engine, 'ASK_ENABLE', now, offsets);
+    const engine = this.attempt(() => this.engine.enable(id, offsets, now, teardown));
+    this.sameRequest(id, engine, 'ASK_ENABLE', now, { offsets, teardown });
+  }
+
+  proceed(id: string, from: FlowSide, time: number): void {
+    const now = Math.floor(time);
+    this.note(() => `proceed ${from} at ${now}`);
+    const engine = this.attempt(() => this.engine.proceed(id, from, now));
+    this.sameRequest(id, engine, 'ASK_PROCEED', now, { from });
   }
 
   close(id: string, time: number): void {
@@ -184,21 +201,24 @@ export class Twin {
   tick(time: number): void {
     const now = Math.floor(time);
     if (this.wanted && this.engine.flow(this.wanted.id)?.state !== 'watched') {
-      const { id, offsets } = this.wanted;
+      const { id, offsets, teardown } = this.wanted;
       this.wanted = undefined;
       if (this.engine.flow(id)?.state === 'relayed') {
-        this.enable(id, offsets, now);
+        this.enable(id, offsets, now, teardown);
         return;
       }
     }
     this.note(() => `tick at ${now}`);
-    const moving = [...this.inside.stepper.moving];
+    const { moving, holding } = this.inside.stepper;
+    const ticked = [...moving, ...holding.flows];
     this.engine.tick(now);
     this.sent = [];
     this.path.sendMade();
     const packets: Buffer[] = [];
-    for (const flow of moving) {
-      packets.push(...this.ask(this.placeOf(flow.outer), 'ASK_TICK', now).packets);
+    for (const flow of ticked) {
+      const { reply, packets: sent } = this.ask(this.placeOf(flow.outer), 'ASK_TICK', now);
+      packets.push(...sent);
+      this.sameDue(flow, reply, now);
     }
     this.endForgotten(now);
     this.settle(packets);
@@ -240,9 +260,9 @@ export class Twin {
   private sameRequest(
     id: string,
     engine: Flow | FlowRequestError,
-    ask: 'ASK_ENABLE' | 'ASK_CLOSE',
+    ask: 'ASK_ENABLE' | 'ASK_CLOSE' | 'ASK_PROCEED',
     now: number,
-    offsets?: StitchOffsets,
+    more?: More,
   ): void {
     this.sent = [];
     this.path.sendMade();
@@ -250,12 +270,20 @@ export class Twin {
       this.settle([]);
       return;
     }
-    const { reply, packets } = this.askFor(id, ask, now, offsets, engine);
+    const { reply, packets } = this.askFor(id, ask, now, more, engine);
     this.sameAnswer(engine, reply);
     if (!(engine instanceof FlowRequestError) && FLOW_STATES[reply.state] !== engine.state) {
       this.fail([`answered state: kernel ${FLOW_STATES[reply.state]}, engine ${engine.state}`]);
     }
     this.settle(packets);
+  }
+
+  /** When the process is to tick next, of flows that hold something. */
+  private sameDue(flow: Flow, { due }: Reply, now: number): void {
+    const times = [flow.deadline, flow.resendAt].filter((at) => at > 0);
+    const over = flow.mode !== Mode.Direct || flow.state === 'closed' || times.length === 0;
+    const expected = over ? 0 : Math.max(1, Math.min(...times) - now);
+    if (due !== expected) this.fail([`due: kernel ${due}, engine ${expected}`]);
   }
 
   private sameAnswer(engine: Flow | FlowRequestError, { answer }: Reply): void {
@@ -274,17 +302,17 @@ export class Twin {
     id: string,
     ask: string,
     now: number,
-    offsets?: StitchOffsets,
+    more?: More,
     known: Flow | FlowRequestError | undefined = this.engine.flow(id),
   ): ReturnType<Kernel['ask']> {
     const flow = known instanceof FlowRequestError ? this.engine.flow(id) : known;
     if (!flow) throw new Error(`no flow ${id}`);
-    return this.ask(this.placeOf(flow.outer), ask, now, offsets);
+    return this.ask(this.placeOf(flow.outer), ask, now, more);
   }
 
-  private ask(place: Watched, ask: string, now: number, offsets?: StitchOffsets): ReturnType<Kernel['ask']> {
+  private ask(place: Watched, ask: string, now: number, more: More = {}): ReturnType<Kernel['ask']> {
     const { slot, generation } = place;
-    const o = offsets;
+    const { offsets: o, teardown, from } = more;
     return this.kernel.ask(
       {
         ask: this.kernel.number(ask),
@@ -294,6 +322,8 @@ export class Twin {
           consumed: [o.consumedFromPeer, o.consumedFromCore] as const,
           injected: [o.injectedToPeer, o.injectedToCore] as const,
         }),
+        ...(teardown && { teardown: TEARDOWN_MODES.indexOf(teardown) }),
+        ...(from && { from: this.kernel.number(from === 'peer' ? 'FROM_PEER' : 'FROM_CORE') }),
       },
       now,
     );
@@ -394,8 +424,8 @@ export class Twin {
   }
 
   private eventText(record: Buffer): string {
-    const at = (name: string): number => record[this.kernel.field('event', name).offset] as number;
-    return `${EVENT_KINDS[at('kind')]} ${FLOW_STATES[at('state')]} ${EVENT_FROM[at('from')] ?? ''}`;
+    const told = readEvent(record, 0);
+    return told ? describeEvent(told.event) : 'forgotten';
   }
 
   private note(step: () => string): void {
@@ -407,4 +437,9 @@ export class Twin {
     const steps = this.steps.map((step) => `  ${step()}`).join('\n');
     throw new Difference(`${differ.join('\n')}\nafter\n${steps}`);
   }
+}
+
+function describeEvent({ kind, flow, from, held, segment }: FlowEvent): string {
+  const facts = segment ? ` ${Object.values(segment).join('/')}` : '';
+  return `${kind} ${flow.state}${from ? ` ${from}` : ''}${held ? ' held' : ''}${facts}`;
 }

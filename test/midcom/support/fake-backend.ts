@@ -13,6 +13,8 @@ export class FakeBackend implements MidcomBackend {
   readonly flows = new Map<string, FlowSnapshot>();
   readonly offsets = new Map<string, StitchOffsets>();
   readonly causes = new Map<string, readonly string[] | undefined>();
+  readonly teardowns = new Map<string, string>();
+  readonly proceeded: string[] = [];
   readonly pairs: AgentPairRequest[] = [];
   /** The next call of this name rejects with it. */
   readonly failures = new Map<string, SutureError>();
@@ -47,13 +49,22 @@ export class FakeBackend implements MidcomBackend {
   async enable(
     id: string,
     offsets: StitchOffsets,
-    _teardown: string,
+    teardown: string,
     cause?: readonly string[],
   ): Promise<FlowSnapshot> {
     await this.enter('enable');
     this.offsets.set(id, offsets);
     this.causes.set(id, cause);
+    this.teardowns.set(id, teardown);
     return this.put(snapshot(id, 'clamping'));
+  }
+
+  async proceed(id: string, from: string): Promise<FlowSnapshot> {
+    await this.enter('proceed');
+    this.proceeded.push(`${id} ${from}`);
+    const flow = this.flows.get(id);
+    if (!flow) throw new SutureError('SUT_FLOW_UNKNOWN', `no flow ${id}`);
+    return flow;
   }
 
   async close(id: string): Promise<FlowSnapshot> {

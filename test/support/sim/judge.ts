@@ -89,6 +89,7 @@ export function judgeRefusal(run: Simulation): void {
 export function judgeBreak(run: Simulation): void {
   const reason = run.engine.flow(FLOW_ID)?.reason;
   if (run.scenario.shell.death !== 'none') return;
-  if (reason === 'drain-timeout' && (run.peerApp.didReset || run.coreApp.didReset)) return;
+  const unheard = reason === 'drain-timeout' || reason === 'fin-unacknowledged';
+  if (unheard && (run.peerApp.didReset || run.coreApp.didReset)) return;
   run.fault('broken', `the flow broke by itself: ${reason}`);
 }

@@ -32,9 +32,13 @@ export interface RunOptions {
   /** Without a shell: the peer talks to an application on A. */
   readonly plain?: boolean;
   readonly trace?: boolean;
+  /** The engine's teardown mode is one that holds FINs. */
+  readonly holds?: boolean;
 }
 
 const FLUSH = 300;
+/** An end is over once its own FIN was acknowledged, which the switch may do long before the other end has it. */
+const FLUSH_HOLDING = 30_000;
 const MOST_STEPS = 500_000;
 
 export class Simulation implements SwitchWatcher, TcpSurroundings {
@@ -71,7 +75,11 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
     this.inner = this.#end(scenario.inner, Host.Shell, Path.ShellToCore, up, DOWN_CONTENT);
     this.core = this.#end(scenario.core, Host.Core, Path.CoreToShell, DOWN_CONTENT, up);
     const { peer, outer, inner, core, events } = this;
-    this.invariants = new Invariants({ peer, outer, inner, core }, (rule, text) => this.fault(rule, text));
+    this.invariants = new Invariants(
+      { peer, outer, inner, core },
+      (rule, text) => this.fault(rule, text),
+      options.holds === true,
+    );
     this.trace = new Trace(this, options.trace === true);
     const endpoints = addresses(scenario.family);
     this.switchNode = new SwitchNode(engine, tuples(endpoints), events, this.pool, this, (packet) =>
@@ -128,7 +136,7 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
       }
       if (steps > MOST_STEPS) this.fault('storm', this.#describeEnds());
     }
-    const flushed = this.events.now + FLUSH;
+    const flushed = this.events.now + (this.options.holds ? FLUSH_HOLDING : FLUSH);
     while (!this.#fault && this.events.now < flushed && this.events.step());
     if (!this.#fault) judge(this);
     return this.#outcome();

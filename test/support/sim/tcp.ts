@@ -317,7 +317,11 @@ export class TcpEnd extends TcpOutput {
     if (segment.sequenceLength === 0) return;
     const end = start + segment.sequenceLength;
     const dataEnd = start + segment.payloadLength;
-    if (dataEnd > receiver.next && packet.content !== start - 1 + this.map.receiveShift) {
+    if (
+      segment.payloadLength > 0 &&
+      dataEnd > receiver.next &&
+      packet.content !== start - 1 + this.map.receiveShift
+    ) {
       const expected = start - 1 + this.map.receiveShift;
       this.around.fault('content', `byte ${packet.content} came where ${expected} belongs`);
       return;

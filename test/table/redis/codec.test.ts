@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
-import { BROKEN_REASONS, CLOSE_REASONS, FLOW_STATES, REFUSAL_REASONS } from '../../../src/flow/state.js';
+import {
+  BROKEN_REASONS,
+  CLOSE_REASONS,
+  FLOW_STATES,
+  REFUSAL_REASONS,
+  TEARDOWN_MODES,
+} from '../../../src/flow/state.js';
 import type { FlowRecord } from '../../../src/table/port.js';
 import { decodeRecord, encodeRecord, expiryScore } from '../../../src/table/redis/codec.js';
 import { keysOf } from '../../../src/table/redis/keys.js';
@@ -37,6 +43,7 @@ const record: fc.Arbitrary<FlowRecord> = fc.record(
     closedAt: time,
     openedBy: fc.constantFrom('peer', 'core'),
     stitchCause: fc.array(fc.string(), { minLength: 1 }),
+    teardown: fc.constantFrom(...TEARDOWN_MODES),
     history: fc.array(fc.record({ state, at: time }, PLAIN), { maxLength: 8 }),
   },
   {

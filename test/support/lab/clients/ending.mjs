@@ -1,7 +1,7 @@
 /**
  * One plain TCP connection and one way to end it. A first report says that the connection is open and that its
  * first bytes are through; when the file `go` appears, the ending follows and then the second report.
- * Arguments: host, port, ending ('half-close', 'client-reset', 'server-reset', 'server-first'), bytes, seconds, go.
+ * Arguments: host, port, ending ('half-close', 'client-first', 'client-reset', 'server-reset', 'server-first'), bytes, seconds, go.
  */
 import { createHash } from 'node:crypto';
 import { args, expectedHash, fileAppears, generate, openSocket, report, writeAll } from './common.mjs';
@@ -80,6 +80,18 @@ async function clientReset() {
   result({ written: bytesWritten, read: bytesRead });
 }
 
+/** A plain FIN with nothing else on the way; the server answers with its own. */
+async function clientFirst() {
+  socket.write(`HOLD ${bytes}\n`);
+  await writeAll(socket, generate(bytes, 7, createHash('sha256')));
+  await untilReceived('held\n'.length);
+  result();
+  await fileAppears(go);
+  socket.end();
+  await closed;
+  result();
+}
+
 async function serverReset() {
   socket.write(`RESET ${bytes}\n`);
   await untilReceived(bytes);
@@ -106,6 +118,7 @@ async function serverFirst() {
 
 const ENDINGS = {
   'half-close': halfClose,
+  'client-first': clientFirst,
   'client-reset': clientReset,
   'server-reset': serverReset,
   'server-first': serverFirst,

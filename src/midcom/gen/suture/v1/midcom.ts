@@ -27,6 +27,8 @@ import {
   ListResult,
   Open,
   OpenResult,
+  Proceed,
+  ProceedResult,
   Reserve,
   ReserveResult,
   Status,
@@ -51,6 +53,7 @@ export interface AgentMessage {
     | { $case: "changeLifetime"; value: ChangeLifetime }
     | { $case: "status"; value: Status }
     | { $case: "list"; value: List }
+    | { $case: "proceed"; value: Proceed }
     | undefined;
 }
 
@@ -74,6 +77,7 @@ export interface Reply {
     | { $case: "changeLifetime"; value: ChangeLifetimeResult }
     | { $case: "status"; value: StatusResult }
     | { $case: "list"; value: ListResult }
+    | { $case: "proceed"; value: ProceedResult }
     | undefined;
 }
 
@@ -107,6 +111,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "list":
         List.encode(message.request.value, writer.uint32(66).fork()).join();
+        break;
+      case "proceed":
+        Proceed.encode(message.request.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -187,6 +194,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             }
 
             message.request = { $case: "list", value: List.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.request = { $case: "proceed", value: Proceed.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -309,6 +324,9 @@ export const Reply: MessageFns<Reply> = {
       case "list":
         ListResult.encode(message.result.value, writer.uint32(82).fork()).join();
         break;
+      case "proceed":
+        ProceedResult.encode(message.result.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -404,6 +422,14 @@ export const Reply: MessageFns<Reply> = {
             }
 
             message.result = { $case: "list", value: ListResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.result = { $case: "proceed", value: ProceedResult.decode(reader, reader.uint32()) };
             continue;
           }
         }

@@ -14,10 +14,17 @@ export const protobufFileName = "suture/v1/transactions.proto";
  * more than what was asked for, nor than the switch's maximum.
  */
 
+/** What becomes of a FIN or a RST of a stitched flow, whichever end it comes from. docs/TEARDOWN.md has a chart of each. */
 export enum TeardownMode {
   TEARDOWN_MODE_UNSPECIFIED = 0,
-  /** TEARDOWN_MODE_CORE - A FIN or RST is translated to the far end; the shell is told by an event. */
+  /** TEARDOWN_MODE_CORE - It goes on to the far end. The core is told by an event, and its Proceed tells the shell. */
   TEARDOWN_MODE_CORE = 1,
+  /** TEARDOWN_MODE_CONTROL - It is held, and both agents are told. A Proceed of either lets it go on. */
+  TEARDOWN_MODE_CONTROL = 2,
+  /** TEARDOWN_MODE_SHELL - It is held, and the shell is told. The shell's Proceed tells the core and lets it go on. */
+  TEARDOWN_MODE_SHELL = 3,
+  /** TEARDOWN_MODE_BOTH - It goes on to the far end, and both agents are told. */
+  TEARDOWN_MODE_BOTH = 4,
   UNRECOGNIZED = -1,
 }
 
@@ -43,6 +50,7 @@ export interface Open {
   /** The agent's name and role, as the switch's configuration has them. */
   agent: string;
   role: Role;
+  /** `teardown`: it answers events that expect an answer. */
   capabilities: string[];
   /** Lifetime asked for what this session reserves; 0: the maximum. */
   lifetimeSeconds: number;
@@ -146,6 +154,20 @@ export interface EnableResult {
   flow: Flow | undefined;
 }
 
+/**
+ * Answers an event with `answer_expected`: what is held of that end goes on, and the other agent is told where it has
+ * to be. Asking again changes nothing.
+ */
+export interface Proceed {
+  flowId: string;
+  /** The end whose FIN or RST it is. */
+  from: End;
+}
+
+export interface ProceedResult {
+  flow: Flow | undefined;
+}
+
 /** RLC. 0 ends what it names. */
 export interface ChangeLifetime {
   target: { $case: "flowId"; value: string } | //
@@ -194,6 +216,31 @@ export interface Event {
     | undefined;
   /** For a FIN or RST: which end sent it. */
   from: End;
+  /** For a FIN or RST: it goes on to the other end only after a Proceed, or when the switch's time limit has passed. */
+  held: boolean;
+  /** The switch waits for this agent's Proceed. Only for agents that opened with the capability `teardown`. */
+  answerExpected: boolean;
+  /** For a FIN or RST: the segment as its sender sent it. */
+  segment?:
+    | Segment
+    | undefined;
+  /** For a FIN or RST: the agent whose Proceed this event follows; unspecified: nobody's, the switch tells by itself. */
+  toldBy: Role;
+}
+
+/**
+ * A TCP segment (RFC 9293 section 3.1) of the connection between the end that sent it and the shell, in that
+ * connection's numbers.
+ */
+export interface Segment {
+  seq: number;
+  /** Means something only with the flag ACK. */
+  ack: number;
+  /** As in the header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128. */
+  flags: number;
+  /** The field, unscaled. */
+  window: number;
+  payloadLength: number;
 }
 
 /** AST. The last message of a stream that the switch ends by itself. */
@@ -1076,6 +1123,109 @@ export const EnableResult: MessageFns<EnableResult> = {
   },
 };
 
+function createBaseProceed(): Proceed {
+  return { flowId: "", from: 0 };
+}
+
+export const Proceed: MessageFns<Proceed> = {
+  encode(message: Proceed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.flowId !== "") {
+      writer.uint32(10).string(message.flowId);
+    }
+    if (message.from !== 0) {
+      writer.uint32(16).int32(message.from);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Proceed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProceed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.flowId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.from = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseProceedResult(): ProceedResult {
+  return { flow: undefined };
+}
+
+export const ProceedResult: MessageFns<ProceedResult> = {
+  encode(message: ProceedResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.flow !== undefined) {
+      Flow.encode(message.flow, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProceedResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProceedResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.flow = Flow.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseChangeLifetime(): ChangeLifetime {
   return { target: undefined, lifetimeSeconds: 0 };
 }
@@ -1434,7 +1584,16 @@ export const ListResult: MessageFns<ListResult> = {
 };
 
 function createBaseEvent(): Event {
-  return { sequence: 0, kind: 0, flow: undefined, from: 0 };
+  return {
+    sequence: 0,
+    kind: 0,
+    flow: undefined,
+    from: 0,
+    held: false,
+    answerExpected: false,
+    segment: undefined,
+    toldBy: 0,
+  };
 }
 
 export const Event: MessageFns<Event> = {
@@ -1450,6 +1609,18 @@ export const Event: MessageFns<Event> = {
     }
     if (message.from !== 0) {
       writer.uint32(32).int32(message.from);
+    }
+    if (message.held !== false) {
+      writer.uint32(40).bool(message.held);
+    }
+    if (message.answerExpected !== false) {
+      writer.uint32(48).bool(message.answerExpected);
+    }
+    if (message.segment !== undefined) {
+      Segment.encode(message.segment, writer.uint32(58).fork()).join();
+    }
+    if (message.toldBy !== 0) {
+      writer.uint32(64).int32(message.toldBy);
     }
     return writer;
   },
@@ -1497,6 +1668,128 @@ export const Event: MessageFns<Event> = {
             }
 
             message.from = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.held = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.answerExpected = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.segment = Segment.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.toldBy = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSegment(): Segment {
+  return { seq: 0, ack: 0, flags: 0, window: 0, payloadLength: 0 };
+}
+
+export const Segment: MessageFns<Segment> = {
+  encode(message: Segment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seq !== 0) {
+      writer.uint32(8).uint32(message.seq);
+    }
+    if (message.ack !== 0) {
+      writer.uint32(16).uint32(message.ack);
+    }
+    if (message.flags !== 0) {
+      writer.uint32(24).uint32(message.flags);
+    }
+    if (message.window !== 0) {
+      writer.uint32(32).uint32(message.window);
+    }
+    if (message.payloadLength !== 0) {
+      writer.uint32(40).uint32(message.payloadLength);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Segment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSegment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.seq = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ack = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.flags = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.window = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.payloadLength = reader.uint32();
             continue;
           }
         }
