@@ -45,17 +45,19 @@ export interface ExpectedFlows {
   /** Further ones that may have been too short for it. */
   readonly most?: number;
   readonly openedBy?: 'peer' | 'core';
+  /** How they may have ended; by FIN if nothing is said. */
+  readonly reasons?: RegExp;
 }
 
 /**
- * Every connection to a listener of the shell's since its start was stitched, has ended by FIN, and sent the shell
+ * Every connection to a listener of the shell's since its start was stitched, has ended in order, and sent the shell
  * nothing from then on. Waits until all of them have ended; the flows, in the order of their bytes.
  */
 export async function checkFlowsTo(
   t: Test,
   rig: Rig,
   listen: string,
-  { connections, most = 0, openedBy = 'peer' }: ExpectedFlows,
+  { connections, most = 0, openedBy = 'peer', reasons = /^fin$/ }: ExpectedFlows,
 ): Promise<FlowDetail[]> {
   const mine = async () =>
     (await rig.stage.admin.flows()).filter(({ outer, inner }) => [outer.local, inner.local].includes(listen));
@@ -82,7 +84,11 @@ export async function checkFlowsTo(
     'all were stitched',
   );
   for (const flow of long) {
-    if (flow.reason !== 'fin' || flow.openedBy !== openedBy || flow.toShellStitched.packets !== 0) {
+    if (
+      !reasons.test(flow.reason ?? '') ||
+      flow.openedBy !== openedBy ||
+      flow.toShellStitched.packets !== 0
+    ) {
       t.fail('a flow is not as it should be', { flow });
     }
   }

@@ -53,7 +53,7 @@ public final class Jdbc {
       try (Connection connection = DriverManager.getConnection(url)) {
         connection.setAutoCommit(false);
         SplittableRandom random = new SplittableRandom(number);
-        for (int i = 0; System.nanoTime() < endNanos; i++) {
+        for (int i = 0; i == 0 || System.nanoTime() < endNanos; i++) {
           long started = System.nanoTime();
           transfer(connection, random);
           micros.add((System.nanoTime() - started) / 1000);
