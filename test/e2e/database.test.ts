@@ -16,7 +16,7 @@ import {
 } from '../../src/lab/stage.js';
 import { checkFlowsTo } from '../support/lab/checks.js';
 import { DATABASE, POSTGRES_PORT, Postgres, postgresPrograms } from '../support/lab/postgres.js';
-import { installed, programEnd } from '../support/lab/programs.js';
+import { installed, type ProgramSaid, processorMs, programEnd } from '../support/lab/programs.js';
 import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const SECONDS = Number(process.env.SUTURE_TEST_SECONDS ?? 8);
@@ -58,7 +58,18 @@ t.test('a database behind the shell', { skip: missing }, async (t) => {
   const rig = await Rig.up(t);
   const database = await Postgres.start(rig, bin ?? '', 'e');
   await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE });
-  await Promise.all([rig.stage.startCore([], { calls: 'any' }), rig.stage.startShell(ROUTES)]);
+  const [shell] = await Promise.all([
+    rig.stage.startShell(ROUTES),
+    rig.stage.startCore([], { calls: 'any' }),
+  ]);
+
+  /** Runs a client, and tells what it and the shell cost meanwhile. */
+  async function measured(t: Test, argv: readonly string[]): Promise<ProgramSaid> {
+    const before = processorMs(shell.pid);
+    const said = await programEnd(rig, 'b', argv);
+    t.comment(`${STITCH}: the shell used ${processorMs(shell.pid) - before} ms of a processor`);
+    return said;
+  }
 
   /** `most`: of connections that pgbench opens before its clients, to look at the tables. */
   async function checkFlows(t: Test, listen: string, most = 0): Promise<void> {
@@ -77,7 +88,7 @@ t.test('a database behind the shell', { skip: missing }, async (t) => {
     await database.direct('pgbench', ['-i', '-q', '-I', 'dtgp', '-s', '4', DATABASE]);
     const reach = ['-h', addressOf('a', family), '-p', String(POSTGRES_PORT), '-U', 'test'];
     const load = ['-n', '-c', String(CONNECTIONS), '-j', '2', '-T', String(seconds), DATABASE];
-    const { code, output } = await programEnd(rig, 'b', [join(bin ?? '', 'pgbench'), ...reach, ...load]);
+    const { code, output } = await measured(t, [join(bin ?? '', 'pgbench'), ...reach, ...load]);
     t.equal(code, 0, 'pgbench is content', { output });
     t.comment(output);
     t.match(output, /^number of failed transactions: 0 /m);
@@ -99,7 +110,7 @@ t.test('a database behind the shell', { skip: missing }, async (t) => {
     // TCP by itself: the driver would first ask for encryption, and the server says no.
     const url = `jdbc:postgresql://${endpointOf('e', POSTGRES_PORT, family)}/${DATABASE}?user=test&sslmode=disable`;
     const argv = ['java', '-Xmx256m', ...properties, ...classes, url, String(CONNECTIONS), String(seconds)];
-    const { code, output, stdout } = await programEnd(rig, 'b', argv);
+    const { code, output, stdout } = await measured(t, argv);
     t.equal(code, 0, 'the JVM ends in order', { output });
     t.comment(stdout);
     const result = JSON.parse(stdout) as JdbcResult;

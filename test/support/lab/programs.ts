@@ -1,5 +1,5 @@
 /** Third-party programs in a lab's host: are they there, what did they say. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabHost } from '../../../src/lab/layout.js';
 import type { Rig } from './rig.js';
@@ -36,4 +36,14 @@ export async function programEnd(rig: Rig, host: LabHost, argv: readonly string[
   });
   const { code } = await program.ended;
   return { code, stdout: out.join('\n'), output: all.join('\n') };
+}
+
+/** Linux' USER_HZ: what /proc counts in, whatever the kernel's own tick. */
+const TICK_MS = 10;
+
+/** Processor time that a running program has used, in user and in system mode (proc(5), fields 14 and 15). */
+export function processorMs(pid: number | undefined): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return TICK_MS * (Number(fields[11]) + Number(fields[12]));
 }
