@@ -10,6 +10,7 @@ import t, { type Test } from 'tap';
 import { LAB_LEGS, type LabHost } from '../../src/lab/layout.js';
 import { addressOf, endpointOf, type Family, route } from '../../src/lab/stage.js';
 import { systemClock } from '../../src/platform/clock.js';
+import type { FlowView } from '../../src/switch/admin-protocol.js';
 import { badWires } from '../support/lab/bad-wires.js';
 import { checkFlowsTo } from '../support/lab/checks.js';
 import { compileNative } from '../support/lab/native.js';
@@ -28,7 +29,7 @@ const CUT_AFTER = 300_000;
 /** Of a thousand segments on each leg. */
 const BADNESS = { lost: 10, late: 30, twice: 5, lateUs: 4000 };
 const SWITCHING_PAUSE_MS = 40;
-const STITCH_MS = 240_000;
+const STITCH_MS = 100_000;
 const PLAN_BYTES = 32;
 
 interface EndReport {
@@ -67,7 +68,7 @@ t.test('bad wires and changing offloads', async (t) => {
   const rig = await Rig.up(t, { bridged: true });
   t.comment(`SUTURE_TEST_SEED=${SEED}`);
   const wires = await badWires(rig, { ...BADNESS, seed: SEED });
-  await rig.startPath({ routes });
+  const { shell } = await rig.startPath({ routes });
   const program = await compileNative('exchange', rig.folder);
 
   /** The reports of one end, one of each connection. */
@@ -107,11 +108,18 @@ t.test('bad wires and changing offloads', async (t) => {
       const running = FAMILIES.map((family) =>
         exchange(t, port, family, go.path, SEED + 100 * round + family),
       );
+      let waiting: readonly FlowView[] = [];
       const stitched = async (): Promise<boolean> => {
-        const mine = (await rig.stage.admin.flows()).filter(({ outer }) => listeners.includes(outer.local));
-        return mine.filter(({ state }) => state === 'stitched').length === listeners.length * CONNECTIONS;
+        const flows = await rig.stage.admin.flows();
+        const mine = flows.filter(({ outer }) => listeners.includes(outer.local));
+        waiting = mine.filter(({ state }) => state !== 'stitched');
+        return mine.length - waiting.length === listeners.length * CONNECTIONS;
       };
-      await rig.stage.until(stitched, STITCH_MS, () => 'not all flows were stitched');
+      await rig.stage.until(
+        stitched,
+        STITCH_MS,
+        () => `not stitched: ${JSON.stringify(waiting)}; the shell said: ${shell.output}`,
+      );
       go.say();
       await Promise.all(running);
       stopping.abort();

@@ -4,9 +4,10 @@
  * netem. Super-frames and checksums that are still to be made stay as they are (PACKET_VNET_HDR), so offloads on
  * either side go on as if the wire were a bridge.
  *
- *   wire SEED LOST LATE TWICE LATE_US INTERFACE INTERFACE [INTERFACE INTERFACE]...
+ *   wire SEED LOST LATE TWICE LATE_US SPARED INTERFACE INTERFACE [INTERFACE INTERFACE]...
  *
- * LOST, LATE and TWICE are shares of a thousand, LATE_US how late at most. SIGTERM ends it with its counts as JSON.
+ * LOST, LATE and TWICE are shares of a thousand, LATE_US how late at most. SPARED is a TCP port whose segments nothing
+ * happens to. SIGTERM ends it with its counts as JSON.
  */
 #define _GNU_SOURCE
 #include <linux/if_ether.h>
@@ -71,11 +72,18 @@ static int open_interface(const char *name) {
   return fd;
 }
 
-static bool is_tcp(const char *bytes, size_t length) {
+/* Whether something may happen to it. */
+static bool is_fair_game(const char *bytes, size_t length, unsigned spared) {
   const unsigned char *frame = (const unsigned char *)bytes + sizeof(struct virtio_net_hdr);
-  if (length < sizeof(struct virtio_net_hdr) + 54) return false;
+  if (length < sizeof(struct virtio_net_hdr) + 14 + 40) return false;
   unsigned type = (unsigned)frame[12] << 8 | frame[13];
-  return (type == ETH_P_IP && frame[23] == IPPROTO_TCP) || (type == ETH_P_IPV6 && frame[20] == IPPROTO_TCP);
+  bool is_ipv4 = type == ETH_P_IP && frame[23] == IPPROTO_TCP;
+  if (!is_ipv4 && (type != ETH_P_IPV6 || frame[20] != IPPROTO_TCP)) return false;
+  size_t tcp = 14 + (is_ipv4 ? 4u * (frame[14] & 15) : 40);
+  if (length < sizeof(struct virtio_net_hdr) + tcp + 4) return false;
+  unsigned source = (unsigned)frame[tcp] << 8 | frame[tcp + 1];
+  unsigned target = (unsigned)frame[tcp + 2] << 8 | frame[tcp + 3];
+  return source != spared && target != spared;
 }
 
 static void pass(int out, const char *bytes, size_t length) {
@@ -117,13 +125,14 @@ static struct timespec until_next(uint64_t now) {
 int main(int count, char **args) {
   static char frame[FRAME_SIZE];
   errno = EINVAL;
-  if (count < 8 || count % 2 != 0 || count - 6 > MAX_INTERFACES) die("arguments");
+  if (count < 9 || count % 2 == 0 || count - 7 > MAX_INTERFACES) die("arguments");
   random_state = strtoull(args[1], NULL, 10) * 0x9e3779b97f4a7c15u + 1;
   uint64_t lose = strtoull(args[2], NULL, 10), delay = strtoull(args[3], NULL, 10);
   uint64_t repeat = strtoull(args[4], NULL, 10), latest_us = strtoull(args[5], NULL, 10);
-  int interfaces = count - 6;
+  unsigned spared = (unsigned)atoi(args[6]);
+  int interfaces = count - 7;
   for (int i = 0; i < interfaces; i++)
-    ends[i] = (struct pollfd){.fd = open_interface(args[6 + i]), .events = POLLIN};
+    ends[i] = (struct pollfd){.fd = open_interface(args[7 + i]), .events = POLLIN};
   signal(SIGTERM, stop);
   printf("ready\n");
   fflush(stdout);
@@ -140,7 +149,7 @@ int main(int count, char **args) {
         int out = i ^ 1;
         uint64_t later = now + 1000 * (1 + draw(latest_us));
         frames++;
-        if (!is_tcp(frame, (size_t)length)) {
+        if (!is_fair_game(frame, (size_t)length, spared)) {
           pass(out, frame, (size_t)length);
         } else if (draw(1000) < lose) {
           lost++;
