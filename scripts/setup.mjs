@@ -51,6 +51,15 @@ const DEBIAN_PACKAGES = [
   'redis-server',
   'openssl',
 ];
+/** What only tests of third-party programs need, and only when all tests run; without them those are skipped. */
+const TEST_PACKAGES = [
+  'postgresql',
+  'libpostgresql-jdbc-java',
+  'iperf3',
+  'nghttp2-client',
+  'nghttp2-server',
+  'varnish',
+];
 /** What only `suture bench` needs, and only when it is asked for. */
 const BENCH_PACKAGES = ['iperf3', 'haproxy', 'nginx-light', 'libnginx-mod-stream'];
 const JDK_PACKAGE = 'openjdk-17-jdk-headless';
@@ -91,6 +100,23 @@ function javacVersion() {
   return match ? Number(match[1]) : 0;
 }
 
+function install(missing) {
+  const command = ['install', '-y', '--no-install-recommends', ...missing];
+  if (process.getuid?.() !== 0) {
+    throw new SetupFailure(
+      `Debian packages are missing and only root may install them. Run:\n` +
+        `  sudo apt-get update && sudo apt-get ${command.join(' ')}\nand start again.`,
+    );
+  }
+  say(`installing Debian packages: ${missing.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // A run that was killed while dpkg worked leaves packages unpacked, or its apt still holding the lock.
+  const wait = ['-o', 'DPkg::Lock::Timeout=300'];
+  spawnSync('dpkg', ['--configure', '-a'], { env, stdio: 'ignore' });
+  run('apt-get update', 'apt-get', [...wait, 'update'], { env });
+  run('apt-get install', 'apt-get', [...wait, ...command], { env });
+}
+
 function debianPackages(bench) {
   const wanted = bench ? [...DEBIAN_PACKAGES, ...BENCH_PACKAGES] : DEBIAN_PACKAGES;
   if (!has('dpkg-query')) {
@@ -101,22 +127,53 @@ function debianPackages(bench) {
   const missing = wanted.filter((name) => !installed.has(name));
   if (!installed.has(JDK_PACKAGE) && javacVersion() < JDK_MIN) missing.push(JDK_PACKAGE);
   if (missing.length === 0) return;
-  const install = ['install', '-y', '--no-install-recommends', ...missing];
-  if (process.getuid?.() !== 0) {
-    throw new SetupFailure(
-      `Debian packages are missing and only root may install them. Run:\n` +
-        `  sudo apt-get update && sudo apt-get ${install.join(' ')}\nand start again.`,
-    );
-  }
-  say(`installing Debian packages: ${missing.join(' ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // A run that was killed while dpkg worked leaves packages unpacked, or its apt still holding the lock.
-  const wait = ['-o', 'DPkg::Lock::Timeout=300'];
-  spawnSync('dpkg', ['--configure', '-a'], { env, stdio: 'ignore' });
-  run('apt-get update', 'apt-get', [...wait, 'update'], { env });
-  run('apt-get install', 'apt-get', [...wait, ...install], { env });
+  install(missing);
   if (missing.includes('haproxy') || missing.includes('nginx-light')) {
     say('Debian starts haproxy and nginx as services; the benchmarks run their own and need neither of them');
+  }
+}
+
+const QUIET_MARK = '# by the set-up of Suture, for as long as it installs';
+/**
+ * Debian's own ways to say that a package's service does not start (invoke-rc.d asks policy-rc.d; 101: no), and that
+ * PostgreSQL makes no cluster of the system's. Files of others are left as they are.
+ */
+const QUIET_FILES = [
+  { path: '/usr/sbin/policy-rc.d', text: `#!/bin/sh\n${QUIET_MARK}\nexit 101\n`, mode: 0o755 },
+  {
+    path: '/etc/postgresql-common/createcluster.d/suture-setup.conf',
+    text: `${QUIET_MARK}\ncreate_main_cluster = false\n`,
+    mode: 0o644,
+  },
+];
+
+function withoutServices(work) {
+  // One of a run that was killed counts as its own.
+  const isOwn = ({ path }) => !existsSync(path) || readFileSync(path, 'utf8').includes(QUIET_MARK);
+  const files = QUIET_FILES.filter(isOwn);
+  for (const { path, text, mode } of files) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text, { mode });
+  }
+  try {
+    work();
+  } finally {
+    for (const { path } of files) rmSync(path, { force: true });
+  }
+}
+
+/** Tests whose programs are missing say so and are skipped, so this is no reason not to run the others. */
+function testPackages() {
+  if (!has('dpkg-query')) return;
+  const installed = installedPackages(TEST_PACKAGES);
+  const missing = TEST_PACKAGES.filter((name) => !installed.has(name));
+  if (missing.length === 0) return;
+  try {
+    if (process.getuid?.() !== 0) throw new SetupFailure('only root may install packages');
+    withoutServices(() => install(missing));
+  } catch (error) {
+    if (!(error instanceof SetupFailure)) throw error;
+    say(`${error.message}\nthe tests that need ${missing.join(', ')} will be skipped`);
   }
 }
 
@@ -251,11 +308,12 @@ function javaWorkload() {
 
 /**
  * Does all that is missing; returns false, with the reason on standard error, when something cannot be done.
- * `bench`: what the benchmarks need as well.
+ * `bench`: what the benchmarks need as well; `tests`: what tests of third-party programs do.
  */
-export function setup({ bench = false } = {}) {
+export function setup({ bench = false, tests = false } = {}) {
   try {
     debianPackages(bench);
+    if (tests) testPackages();
     npmPackages();
     typescript();
     kernelProgram();

@@ -40,7 +40,7 @@ async function main(given) {
     process.stderr.write(`test: no such file: ${unknown.join(', ')}\n`);
     return 2;
   }
-  if (!setup()) return 1;
+  if (!setup({ tests: true })) return 1;
   const files = given.length > 0 ? given : testFiles();
   const endToEnd = files.filter((file) => file.includes(END_TO_END));
   const unit = files.filter((file) => !endToEnd.includes(file));

@@ -147,9 +147,13 @@ export class Stage {
   }
 
   /** Usually beside the workload; but it has no part in the data path, and may be elsewhere. */
-  startCore(offers: readonly string[], config: ConfigObject = {}, host: LabHost = 'b'): Promise<Program> {
+  startCore(
+    offers: readonly string[],
+    config: ConfigObject & { name?: string } = {},
+    host: LabHost = 'b',
+  ): Promise<Program> {
     const full = { name: 'b1', switch: 'discover', auth: { mode: 'none' }, offers, ...config };
-    return this.#role('core', host, full, () => this.agentReady('b1'));
+    return this.#role('core', host, full, () => this.agentReady(full.name));
   }
 
   /** On the core's host; on the peer's it is the far server of connections that the core opens. */
@@ -190,8 +194,13 @@ export class Stage {
     }
   }
 
-  async #role(role: string, host: LabHost, config: object, ready: () => Promise<void>): Promise<Program> {
-    const file = join(this.#options.folder, `${role}.yaml`);
+  async #role(
+    role: string,
+    host: LabHost,
+    config: { readonly name: string },
+    ready: () => Promise<void>,
+  ): Promise<Program> {
+    const file = join(this.#options.folder, `${role}-${config.name}.yaml`);
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(config, null, 2));
     const program = this.start(role, host, [process.execPath, CLI, role, '-c', file]);

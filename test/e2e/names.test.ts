@@ -1,9 +1,13 @@
-/** Three names behind one address of the shell, each with a core of its own; TLS and HTTP; all stitched. */
+/**
+ * Three names behind one address of the shell, each with a core of its own (an address, an agent, servers); TLS and
+ * HTTP; all stitched.
+ */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { addressOf, endpointOf, type RouteConfig } from '../../src/lab/stage.js';
 import type { FlowDetail } from '../../src/switch/admin-protocol.js';
-import { Rig } from '../support/lab/rig.js';
+import { formatEndpoint } from '../../src/wire/endpoint.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const BYTES = 20_000_000;
 const SEED = 11;
@@ -14,18 +18,25 @@ const HTTP_PORT = 8088;
 const NAMES = ['one.example.org', 'two.example.org', 'deep.sub.example.org'] as const;
 /** The fourth takes the rest. */
 const PATTERNS = [['one.example.org'], ['two.example.org'], ['*.sub.example.org'], undefined] as const;
-const CORE_PORTS = { tls: [9441, 9442, 9443, 9444], http: [9081, 9082, 9083, 9084] } as const;
+/** Of every core. */
+const CORE_PORTS = { tls: 9443, http: 9080 } as const;
+const CONTROL_PORT = 57_626;
+
+function coreAddress(core: number, family: 4 | 6): string {
+  return family === 4 ? `10.201.3.${2 + core}` : `fd00:201:3::${2 + core}`;
+}
+
+function coreEndpoint(core: number, kind: 'tls' | 'http', family: 4 | 6): string {
+  return formatEndpoint({ address: coreAddress(core, family), port: CORE_PORTS[kind] });
+}
 
 const routes: RouteConfig[] = FAMILIES.flatMap((family) =>
   (['tls', 'http'] as const).flatMap((kind) =>
-    CORE_PORTS[kind].map((port, i) => {
-      const names = PATTERNS[i];
-      return {
-        listen: endpointOf('a', kind === 'tls' ? TLS_PORT : HTTP_PORT, family),
-        core: endpointOf('b', port, family),
-        ...(names && { match: kind === 'tls' ? { sni: [...names] } : { host: [...names] } }),
-      };
-    }),
+    PATTERNS.map((names, core) => ({
+      listen: endpointOf('a', kind === 'tls' ? TLS_PORT : HTTP_PORT, family),
+      core: coreEndpoint(core, kind, family),
+      ...(names && { match: kind === 'tls' ? { sni: [...names] } : { host: [...names] } }),
+    })),
   ),
 );
 
@@ -40,16 +51,42 @@ t.test('routes by name', async (t) => {
   ];
   const ecdsa = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
   await rig.tool('b', ['openssl', 'req', '-x509', ...ecdsa, ...subject, '-keyout', key, '-out', cert]);
+  const cores = PATTERNS.map((_, core) => core);
+  // The first core's addresses are the host's own.
+  const lines = cores.slice(1).flatMap((core) => {
+    const [four, six] = [coreAddress(core, 4), coreAddress(core, 6)];
+    return [`addr add ${four}/24 dev eth0`, `addr add ${six}/64 dev eth0`];
+  });
+  await rig.tool('b', ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+  const names = cores.map((core) => `core-${core}`);
   const servers = FAMILIES.flatMap((family) => {
-    const host = addressOf('b', family);
-    const names = ['core-0', 'core-1', 'core-2', 'core-3'];
+    const at = { hosts: cores.map((core) => coreAddress(core, family)), names };
+    const ports = (kind: 'tls' | 'http') => cores.map(() => CORE_PORTS[kind]);
     return [
-      rig.startClient('web-server', { host, ports: CORE_PORTS.tls, names, key, cert }, { host: 'b' }),
-      rig.startClient('web-server', { host, ports: CORE_PORTS.http, names }, { host: 'b' }),
+      rig.startClient('web-server', { ...at, ports: ports('tls'), key, cert }, { host: 'b' }),
+      rig.startClient('web-server', { ...at, ports: ports('http') }, { host: 'b' }),
     ];
   });
-  await rig.startPath({ routes, shellConfig: { timers: { greeting: '2s' } } });
-  await Promise.all(servers.map((server) => server.report(0)));
+  const agents = [
+    { name: 'a1', role: 'shell', addresses: FAMILIES.map((family) => addressOf('a', family)) },
+    ...cores.map((core) => ({
+      name: `b${core + 1}`,
+      role: 'core',
+      addresses: FAMILIES.map((family) => coreAddress(core, family)),
+    })),
+  ];
+  await rig.stage.startSwitch({ dataplane: TEST_DATAPLANE, agents });
+  const shell = rig.stage.startShell(routes, { timers: { greeting: '2s' } });
+  const agentsOfCores = cores.map((core) => {
+    const offers = FAMILIES.flatMap((family) => [
+      coreEndpoint(core, 'tls', family),
+      coreEndpoint(core, 'http', family),
+    ]);
+    // On the switch's host, where the agent of any core may be.
+    const config = { name: `b${core + 1}`, switch: `localhost:${CONTROL_PORT}` };
+    return rig.stage.startCore(offers, config, 's');
+  });
+  await Promise.all([shell, ...agentsOfCores, ...servers.map((server) => server.report(0))]);
 
   /** curl in E with a name that leads to the shell; its standard output, and its own end of the connection. */
   async function curl(
@@ -111,7 +148,7 @@ t.test('routes by name', async (t) => {
           const ends = await curl(family, url, name, port, ['-o', file]);
           const [hash] = (await rig.tool('e', ['sha256sum', file])).split(' ');
           t.equal(hash, made?.sha256, 'SHA-256');
-          await checkStitched(t, ends, endpointOf('b', CORE_PORTS[kind][i] ?? 0, family));
+          await checkStitched(t, ends, coreEndpoint(i, kind, family));
         });
       }
     }
@@ -157,6 +194,6 @@ t.test('routes by name', async (t) => {
     const name = NAMES[1];
     const { text, ...ends } = await curl(4, `https://${name}:${TLS_PORT}/who`, name, TLS_PORT);
     t.equal(text, 'core-1');
-    t.match((await rig.closed(ends)).inner.remote, endpointOf('b', CORE_PORTS.tls[1]));
+    t.match((await rig.closed(ends)).inner.remote, coreEndpoint(1, 'tls', 4));
   });
 });

@@ -94,10 +94,14 @@ export function parseRequest(bytes: Buffer): Parsed<SocksRequest> {
   return { kind: 'done', value: { command, ...place, port }, length };
 }
 
-/** Some clients write an address where a name belongs. */
+/**
+ * Some clients write an address where a name belongs, an IPv6 one with the brackets of a URL (RFC 3986 section
+ * 3.2.2): a JVM does, for a program that leaves the looking up to the proxy.
+ */
 function nameOf(bytes: Buffer): { host: string; isName: boolean } | undefined {
   const text = bytes.toString('latin1');
-  const address = canonicalAddress(text);
+  const [, bracketed] = /^\[(.*:.*)\]$/.exec(text) ?? [];
+  const address = canonicalAddress(bracketed ?? text);
   if (address !== undefined) return { host: address, isName: false };
   const named = hostName(text);
   return named.kind === 'name' ? { host: named.name, isName: true } : undefined;

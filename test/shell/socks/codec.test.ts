@@ -34,6 +34,11 @@ const REQUESTS: [string, { command: number; host: string; isName: boolean; port:
   ],
   // An address where a name belongs.
   ['05 01 00 03 08 31302e302e302e31 0016', { command: 1, host: '10.0.0.1', isName: false, port: 22 }],
+  // In the brackets of a URL, as the JDBC driver of PostgreSQL hands it to a JVM.
+  [
+    '05 01 00 03 0f 5b666430303a3230313a313a3a325d 1538',
+    { command: 1, host: 'fd00:201:1::2', isName: false, port: 5432 },
+  ],
   // An IPv4-mapped address is the IPv4 address (RFC 4291 section 2.5.5.2).
   [
     '05 01 00 04 00000000000000000000ffff7f000001 0016',

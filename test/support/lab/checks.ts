@@ -39,6 +39,62 @@ export async function checkClosed(
   return flow;
 }
 
+export interface ExpectedFlows {
+  /** That have to have been stitched. */
+  readonly connections: number;
+  /** Further ones that may have been too short for it. */
+  readonly most?: number;
+  readonly openedBy?: 'peer' | 'core';
+  /** How they may have ended; by FIN if nothing is said. */
+  readonly reasons?: RegExp;
+}
+
+/**
+ * Every connection to a listener of the shell's since its start was stitched, has ended in order, and sent the shell
+ * nothing from then on. Waits until all of them have ended; the flows, in the order of their bytes.
+ */
+export async function checkFlowsTo(
+  t: Test,
+  rig: Rig,
+  listen: string,
+  { connections, most = 0, openedBy = 'peer', reasons = /^fin$/ }: ExpectedFlows,
+): Promise<FlowDetail[]> {
+  const mine = async () =>
+    (await rig.stage.admin.flows()).filter(({ outer, inner }) => [outer.local, inner.local].includes(listen));
+  let flows = await mine();
+  await rig.stage.until(
+    async () => {
+      flows = await mine();
+      return flows.length > 0 && flows.every(({ closedAt, state }) => closedAt || state === 'refused');
+    },
+    30_000,
+    () => `flows to ${listen} have not ended: ${JSON.stringify(flows)}`,
+  );
+  const details = await Promise.all(flows.map(({ id }) => rig.stage.admin.flow(id)));
+  details.sort((a, b) => b.up.bytes + b.down.bytes - a.up.bytes - a.down.bytes);
+  const long = details.slice(0, connections);
+  t.ok(details.length >= connections && details.length <= connections + most, `${connections} connections`, {
+    found: details.length,
+  });
+  t.strictSame(
+    long
+      .filter(({ stitchedAt }) => !stitchedAt)
+      .map(({ id, state, reason, history }) => ({ id, state, reason, history })),
+    [],
+    'all were stitched',
+  );
+  for (const flow of long) {
+    if (
+      !reasons.test(flow.reason ?? '') ||
+      flow.openedBy !== openedBy ||
+      flow.toShellStitched.packets !== 0
+    ) {
+      t.fail('a flow is not as it should be', { flow });
+    }
+  }
+  return long;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

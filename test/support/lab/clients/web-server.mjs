@@ -1,6 +1,7 @@
 /**
- * An HTTP or HTTPS server that says who it is. Arguments: host, ports (one server each), names (one for each port),
- * and for HTTPS key and cert (files). `/who` answers the port's name, `/download?bytes=N&seed=S` the workload's stream.
+ * HTTP or HTTPS servers that say who they are. Arguments: ports (one server each), names (one for each), host, or hosts
+ * (one for each), and for HTTPS key and cert (files). `/who` answers the server's name, `/download?bytes=N&seed=S` the
+ * workload's stream.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -23,7 +24,7 @@ const tls = args.key ? { key: readFileSync(args.key), cert: readFileSync(args.ce
 for (const [i, port] of args.ports.entries()) {
   const handle = (request, response) => void answer(args.names[i], request, response);
   const server = tls ? createHttps(tls, handle) : createHttp(handle);
-  await new Promise((resolve) => server.listen(port, args.host, resolve));
+  await new Promise((resolve) => server.listen(port, args.hosts?.[i] ?? args.host, resolve));
 }
 report({ listening: args.ports });
 process.once('SIGTERM', () => process.exit(0));
