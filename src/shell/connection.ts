@@ -8,6 +8,8 @@
 import type { Socket } from 'node:net';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import { asSutureError, type ErrorCode } from '../platform/errors.js';
+import { Relay } from '../platform/relay.js';
+import { closeWithWords, resetSocket } from '../platform/sockets.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { type Arrival, NO_BYTES } from './arrival.js';
 import type { ShellContext } from './context.js';
@@ -16,9 +18,7 @@ import { type Opened, reach } from './opening.js';
 import { type Decision, Judge, minuteOfDay, needsPackets } from './policy.js';
 import { proxyHeader } from './proxy-header.js';
 import { receive } from './reception.js';
-import { Relay } from './relay.js';
 import type { Listener } from './routes.js';
-import { closeWithWords, resetSocket } from './sockets.js';
 import type { Candidate } from './stitcher.js';
 
 const ENABLE_ATTEMPTS = 5;

@@ -2,10 +2,10 @@
 import type { SwitchClient } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/log.js';
+import type { KeepaliveOptions } from '../platform/sockets.js';
 import type { FlowBook } from './flows.js';
 import type { LimitedLog } from './limited-log.js';
 import type { Resolve } from './resolve.js';
-import type { KeepaliveOptions } from './sockets.js';
 import type { ShellCounters } from './stats.js';
 import type { Stitcher } from './stitcher.js';
 

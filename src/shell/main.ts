@@ -12,6 +12,7 @@ import type { ShellConfig } from '../platform/config/index.js';
 import { type ErrorCode, SutureError } from '../platform/errors.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import { codeOf, keepaliveOptions } from '../platform/sockets.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Connection } from './connection.js';
 import type { ShellContext } from './context.js';
@@ -20,7 +21,6 @@ import { LimitedLog } from './limited-log.js';
 import { eventLoopBusy, LoadMeter } from './load.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
-import { codeOf, keepaliveOptions } from './sockets.js';
 import { ShellCounters, type ShellStats } from './stats.js';
 import { Stitcher } from './stitcher.js';
 
