@@ -9,7 +9,7 @@ import type { ConnectionEndpoints, OwnedPorts } from '../flow/endpoints.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { TokenBucket } from './bucket.js';
 import type { Expiring } from './expiry.js';
-import type { AgentRole, Calls } from './port.js';
+import type { AgentRole, Calls, LinkState } from './port.js';
 import type { AgentConfig, MidcomLimits } from './service.js';
 
 /** RFC 5189 section 2.3.4: UNUSED is to have no record. The others here are steps of a request under way. */
@@ -53,6 +53,8 @@ export interface SessionHandle {
   readonly peer: string;
   readonly since: number;
   event(logged: LoggedEvent): void;
+  /** Asks that connections leave their link: those of this peer, or all. */
+  move(peer: Endpoint | undefined): void;
   /** AST. */
   terminate(code: 'SUT_CONFLICT' | 'SUT_SHUTTING_DOWN' | 'SUT_LIMIT', message: string): void;
 }
@@ -107,6 +109,8 @@ export class Agent {
   /** Secret of the latest session; whoever has it may go on with that session. */
   token: string | undefined;
   session: SessionHandle | undefined;
+  /** What it last said of its links; nothing while it has no session. */
+  links: readonly LinkState[] = [];
 
   constructor(config: AgentConfig, limits: MidcomLimits, now: number) {
     this.name = config.name;

@@ -27,6 +27,7 @@ export const RECORDS: readonly FlowRecord[] = [
 export class FakeBackend implements AdminBackend {
   readonly records = new Map(RECORDS.map((record) => [record.id, record]));
   readonly listeners = new Set<(record: FlowRecord) => void>();
+  readonly moves: [name: string, peer: string | undefined][] = [];
   failure: unknown;
 
   async flows({ state, agent }: FlowFilter): Promise<FlowRecord[]> {
@@ -66,6 +67,13 @@ export class FakeBackend implements AdminBackend {
       },
       { name: 'b1', role: 'core', connected: false, addresses: ['10.201.3.2'], reserved: [], flows: 0 },
     ];
+  }
+
+  async move(name: string, peer: string | undefined): Promise<AgentView> {
+    this.moves.push([name, peer]);
+    const agent = (await this.agents()).find((one) => one.name === name);
+    if (!agent) throw new SutureError('SUT_REQUEST_INVALID', `no agent has the name ${name}`);
+    return agent;
   }
 
   async stats(): Promise<StatsView> {

@@ -25,8 +25,11 @@ import {
   Event,
   List,
   ListResult,
+  Move,
   Open,
   OpenResult,
+  Report,
+  ReportResult,
   Reserve,
   ReserveResult,
   Status,
@@ -51,14 +54,17 @@ export interface AgentMessage {
     | { $case: "changeLifetime"; value: ChangeLifetime }
     | { $case: "status"; value: Status }
     | { $case: "list"; value: List }
+    | { $case: "report"; value: Report }
     | undefined;
 }
 
 export interface SwitchMessage {
-  message: { $case: "reply"; value: Reply } | { $case: "event"; value: Event } | {
-    $case: "terminated";
-    value: Terminated;
-  } | undefined;
+  message:
+    | { $case: "reply"; value: Reply }
+    | { $case: "event"; value: Event }
+    | { $case: "terminated"; value: Terminated }
+    | { $case: "move"; value: Move }
+    | undefined;
 }
 
 /** Each request gets exactly one, in the order in which the switch finishes them. */
@@ -74,6 +80,7 @@ export interface Reply {
     | { $case: "changeLifetime"; value: ChangeLifetimeResult }
     | { $case: "status"; value: StatusResult }
     | { $case: "list"; value: ListResult }
+    | { $case: "report"; value: ReportResult }
     | undefined;
 }
 
@@ -107,6 +114,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "list":
         List.encode(message.request.value, writer.uint32(66).fork()).join();
+        break;
+      case "report":
+        Report.encode(message.request.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -189,6 +199,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.request = { $case: "list", value: List.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.request = { $case: "report", value: Report.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -217,6 +235,9 @@ export const SwitchMessage: MessageFns<SwitchMessage> = {
         break;
       case "terminated":
         Terminated.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
+      case "move":
+        Move.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
     }
     return writer;
@@ -257,6 +278,14 @@ export const SwitchMessage: MessageFns<SwitchMessage> = {
             }
 
             message.message = { $case: "terminated", value: Terminated.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "move", value: Move.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -308,6 +337,9 @@ export const Reply: MessageFns<Reply> = {
         break;
       case "list":
         ListResult.encode(message.result.value, writer.uint32(82).fork()).join();
+        break;
+      case "report":
+        ReportResult.encode(message.result.value, writer.uint32(90).fork()).join();
         break;
     }
     return writer;
@@ -404,6 +436,14 @@ export const Reply: MessageFns<Reply> = {
             }
 
             message.result = { $case: "list", value: ListResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.result = { $case: "report", value: ReportResult.decode(reader, reader.uint32()) };
             continue;
           }
         }
