@@ -94,6 +94,8 @@ export class Delivery implements Startable {
   async #stop(): Promise<void> {
     const { clock, link, log } = this.#options;
     this.#server.stopListening();
+    // Moving now would gain nothing: an inner connection goes through this process too.
+    this.#doors.stop();
     this.#stopped.abort();
     if (this.#connections.size > 0) {
       log.info({ connections: this.#connections.size }, 'waiting for delivered connections');
@@ -104,7 +106,6 @@ export class Delivery implements Startable {
     }
     this.#reset();
     await this.#allClosed();
-    this.#doors.stop();
     this.#server.stop();
   }
 

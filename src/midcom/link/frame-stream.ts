@@ -17,8 +17,8 @@ import {
 } from './codec.js';
 
 export interface FrameHandler extends FrameSink {
-  /** Nothing comes any more. `orderly`: both ends finished it. */
-  closed(orderly: boolean): void;
+  /** Nothing comes any more. `orderly`: both ends finished it; `fault`: what came could not be. */
+  closed(orderly: boolean, fault?: unknown): void;
 }
 
 export class FrameStream {
@@ -28,6 +28,7 @@ export class FrameStream {
   readonly #resetDuplex: () => void;
   #ended = false;
   #wasReset = false;
+  #fault: unknown;
   #closed = false;
 
   /** `reset`: closes the stream so that the other end sees that it was no orderly end. */
@@ -106,8 +107,9 @@ export class FrameStream {
     if (!handler || this.#wasReset) return;
     try {
       this.#decoder.push(chunk, handler);
-    } catch {
-      // What the other end sent can't be: nothing on this stream can be relied on.
+    } catch (error) {
+      // Nothing more on this stream can be relied on.
+      this.#fault = error;
       this.reset();
     }
   }
@@ -115,6 +117,6 @@ export class FrameStream {
   #onClose(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#handler?.closed(this.#ended && !this.#wasReset && this.#duplex.writableFinished);
+    this.#handler?.closed(this.#ended && !this.#wasReset && this.#duplex.writableFinished, this.#fault);
   }
 }

@@ -80,7 +80,7 @@ export class LinkedRelay {
     this.#frames.start({
       data: (piece) => this.#take(piece),
       control: (type, payload) => this.#control(type, payload),
-      closed: (orderly) => this.#onStreamClosed(orderly),
+      closed: (orderly, fault) => this.#onStreamClosed(orderly, fault),
     });
     if (early.length > 0) this.#copy(early);
     near.on('data', this.#copy);
@@ -203,8 +203,8 @@ export class LinkedRelay {
     this.#resolve({ moved: false, ...(this.#cause !== undefined && { cause: this.#cause }) });
   }
 
-  #onStreamClosed(orderly: boolean): void {
+  #onStreamClosed(orderly: boolean, fault: unknown): void {
     if (this.moved || (orderly && this.#nearEnded && this.#farEnded)) return;
-    this.#abort('link-lost');
+    this.#abort(fault instanceof Error ? fault.message : 'link-lost');
   }
 }

@@ -14,7 +14,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../platform/clock.js';
 import type { LinkAuth } from '../../platform/config/index.js';
@@ -84,6 +84,7 @@ export class LinkServer {
           },
         })
       : createServer(http2);
+    this.#server.on('connection', (socket: Socket) => socket.setNoDelay(true));
     this.#server.on('session', (session: ServerHttp2Session) => this.#onSession(session));
     this.#server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
       this.#onStream(stream, headers),
@@ -149,7 +150,6 @@ export class LinkServer {
       session.destroy();
       return;
     }
-    socket.setNoDelay(true);
     this.#sessions.add(session);
     const where = { shell: nameOf(session), from: socket.remoteAddress };
     log.info(where, 'link is open');
