@@ -42,6 +42,9 @@ export interface RouteConfig {
   readonly prepend?: 'proxy-v2';
   readonly match?: { readonly sni?: readonly string[]; readonly host?: readonly string[] };
   readonly stitch?: StitchConfig;
+  readonly via?: 'tcp' | 'link';
+  readonly link?: string;
+  readonly move?: StitchConfig;
 }
 
 export function addressOf(host: 'e' | 'a' | 'b', family: Family): string {

@@ -53,6 +53,7 @@ export class LinkedPhase implements Candidate {
   readonly #options: LinkedOptions;
   readonly #judge: Judge;
   #linked: LinkedRelay | undefined;
+  #asked = false;
   #moving = false;
   #attempts = 0;
   #notBefore = 0;
@@ -103,7 +104,8 @@ export class LinkedPhase implements Candidate {
     linked.start(
       prefix.length + arrival.early.length > 0 ? Buffer.concat([prefix, arrival.early]) : NO_BYTES,
     );
-    stitcher.wait(this);
+    if (this.#asked) void this.#move();
+    else stitcher.wait(this);
     try {
       const left = await Promise.race([departing, linked.closed]);
       if ('relay' in left) return left;
@@ -116,9 +118,11 @@ export class LinkedPhase implements Candidate {
 
   /** By a core or the switch, who need no policy for it. */
   ask(): void {
-    if (!this.#linked || this.#moving) return;
+    if (this.#moving) return;
     this.#options.context.counters.moveAsked += 1;
-    void this.#move();
+    // Without a stream yet: as soon as there is one.
+    if (this.#linked) void this.#move();
+    else this.#asked = true;
   }
 
   reset(): void {

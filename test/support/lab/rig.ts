@@ -46,6 +46,7 @@ export interface PathOptions {
   readonly routes?: readonly RouteConfig[];
   readonly switchConfig?: ConfigObject;
   readonly shellConfig?: ConfigObject;
+  readonly coreConfig?: ConfigObject;
 }
 
 export interface Roles {
@@ -97,11 +98,12 @@ export class Rig {
     routes = standardRoutes(),
     switchConfig,
     shellConfig,
+    coreConfig,
   }: PathOptions = {}): Promise<Roles> {
     const starting = this.stage.startWorkload();
     const gateway = await this.stage.startSwitch({ dataplane: TEST_DATAPLANE, ...switchConfig });
     const [core, shell, workload] = await Promise.all([
-      this.stage.startCore([...new Set(routes.flatMap(({ core }) => core ?? []))]),
+      this.stage.startCore([...new Set(routes.flatMap(({ core }) => core ?? []))], coreConfig),
       this.stage.startShell(routes, shellConfig),
       starting,
     ]);
