@@ -150,6 +150,7 @@ class Shell implements RunningShell {
   async start(): Promise<void> {
     this.#stitcher.start();
     this.#links.start();
+    this.#client.report(this.#links.states);
     // Before the first connection, so that as few as possible are relayed unwatched.
     await this.#client.start();
     for (const [listen, listener] of this.#plan.listeners) {

@@ -15,7 +15,7 @@ import type {
   StreamResult,
   TransferResult,
 } from '../support/lab/results.js';
-import { type PathOptions, Rig } from '../support/lab/rig.js';
+import { Rig } from '../support/lab/rig.js';
 
 const MB = 1_000_000;
 const BYTES = 30 * MB;
@@ -38,21 +38,13 @@ const ROUTES = [
   linkRoute(LATER, { move: { after: { bytes: MB } }, stitch: { after: { bytes: 15 * MB } } }),
 ];
 
-/** One service behind the link of each rig: what is delivered has one place to go. */
-function paths(deliver: number, key = KEY, move?: object): PathOptions {
-  return {
-    routes: ROUTES,
-    shellConfig: { link: { auth: { mode: 'psk', key } } },
-    coreConfig: {
-      deliver: endpointOf('b', deliver),
-      link: {
-        listen: endpointOf('b', LINK_PORT),
-        auth: { mode: 'psk', key: KEY },
-        ...(move && { move }),
-      },
-    },
-  };
-}
+const shellLink = (key: string) => ({ link: { auth: { mode: 'psk', key } } });
+
+/** What is delivered has one place to go, so each service has a core agent of its own, one after the other. */
+const coreLink = (deliver: number, move?: object) => ({
+  deliver: endpointOf('b', deliver),
+  link: { listen: endpointOf('b', LINK_PORT), auth: { mode: 'psk', key: KEY }, ...(move && { move }) },
+});
 
 /** Its states say that it went the whole way; its numbers, that what the link carried is not counted twice. */
 async function checkStitched(t: Test, rig: Rig, result: TransferResult): Promise<FlowDetail> {
@@ -79,7 +71,11 @@ async function reportsStreams(rig: Rig, name: string, count: number): Promise<vo
 
 t.test('links', async (t) => {
   const rig = await Rig.up(t);
-  await rig.startPath(paths(HTTP_PORT, KEY, { after: { bytes: 5 * MB } }));
+  const roles = await rig.startPath({
+    routes: ROUTES,
+    shellConfig: shellLink(KEY),
+    coreConfig: coreLink(HTTP_PORT, { after: { bytes: 5 * MB } }),
+  });
   const counter = new ShellCounter(rig.namespace('a'));
   await counter.start();
 
@@ -109,11 +105,10 @@ t.test('links', async (t) => {
     const arrived = arrivalsOf(await counter.read(), flow.outer, flow.inner);
     t.ok(arrived.packets > 0, 'the shell had seen both connections');
   });
-});
 
-t.test('links to a service of one connection', async (t) => {
-  const rig = await Rig.up(t);
-  const roles = await rig.startPath(paths(RAW_PORT));
+  await roles.core.stop();
+  const offers = ROUTES.map(({ core }) => core);
+  const core = await rig.stage.startCore(offers, coreLink(RAW_PORT));
 
   interface Talk {
     readonly ends: Ends;
@@ -143,11 +138,16 @@ t.test('links to a service of one connection', async (t) => {
     t.equal(received, sent, 'SHA-256');
   }
 
+  /** Whatever became of them. */
+  async function flowsOf({ local }: Ends): Promise<number> {
+    return (await rig.stage.admin.flows()).filter(({ outer }) => outer.remote === local).length;
+  }
+
   await t.test('the switch asks: by the command line, for one peer', async (t) => {
-    const [one, other] = [await talk(BY_OTHERS, [MB, MB, MB]), await talk(BY_OTHERS, [MB, MB])];
+    const [one, other] = [await talk(BY_OTHERS, [MB, MB, MB]), await talk(BY_OTHERS, [MB, MB, MB])];
     await exchanged(t, one);
     await exchanged(t, other);
-    t.equal((await rig.stage.admin.flows()).length, 0, 'the switch has no flow yet');
+    t.strictSame([await flowsOf(one.ends), await flowsOf(other.ends)], [0, 0], 'the switch has no flows yet');
     await reportsStreams(rig, 'a1', 2);
     await reportsStreams(rig, 'b1', 2);
     const admin = ['--admin', `unix:${rig.stage.adminSocket}`];
@@ -157,10 +157,12 @@ t.test('links to a service of one connection', async (t) => {
     const flow = await rig.stitched(one.ends);
     await exchanged(t, one);
     await exchanged(t, other);
-    t.equal((await rig.stage.admin.flows()).length, 1, 'the other one is on the link');
+    t.equal(await flowsOf(other.ends), 0, 'the other one is on the link');
+    await reportsStreams(rig, 'a1', 1);
     const { stdout } = await rig.suture('s', ['agents', ...admin]);
     t.match(stdout, new RegExp(`a1 .* ${endpointOf('b', LINK_PORT)} up, 1 on it`));
     await exchanged(t, one);
+    await exchanged(t, other);
     await one.finished();
     await other.finished();
     const closed = await rig.closed(one.ends);
@@ -204,6 +206,7 @@ t.test('links to a service of one connection', async (t) => {
       t.equal(result.down?.received, result.down?.sent, 'down: SHA-256');
       t.ok((result.down?.bytes ?? 0) > 0, 'there was an answer');
       if (moves) t.equal((await rig.closed(result)).reason, 'fin');
+      else t.equal(await flowsOf(result), 0, 'without a flow');
     });
 
     await t.test(`the server ends first, ${where}`, async (t) => {
@@ -248,22 +251,19 @@ t.test('links to a service of one connection', async (t) => {
     await exchanged(t, again);
     await again.finished();
   });
-});
 
-t.test('another key', async (t) => {
-  const rig = await Rig.up(t);
-  const { core, shell } = await rig.startPath({
-    ...paths(RAW_PORT, 'not the key of the core'),
-    shellConfig: {
-      link: { auth: { mode: 'psk', key: 'not the key of the core' } },
+  await t.test('another key is refused, and nothing gets through', async (t) => {
+    await roles.shell.stop();
+    const shell = await rig.stage.startShell(ROUTES, {
+      ...shellLink('not the key of the core'),
       timers: { connect: '2s' },
-    },
+    });
+    await core.line(/link refused/, 30_000);
+    await shell.line(/no link to the core/, 30_000);
+    const args = { host: addressOf('a', 4), port: STAYS, send: 'ECHO\nhello', timeoutMs: 30_000 };
+    const [result] = await rig.client<ConnectResult>('connect', args);
+    t.equal(result?.outcome, 'ECONNRESET');
+    t.equal(result?.data, '');
+    t.equal((await agent(rig, 'a1'))?.links?.[0]?.connections, 0);
   });
-  await core.line(/link refused/, 30_000);
-  await shell.line(/no link to the core/, 30_000);
-  const args = { host: addressOf('a', 4), port: STAYS, send: 'ECHO\nhello', timeoutMs: 30_000 };
-  const [result] = await rig.client<ConnectResult>('connect', args);
-  t.equal(result?.outcome, 'ECONNRESET');
-  t.equal(result?.data, '');
-  t.equal((await agent(rig, 'a1'))?.links?.[0]?.connections ?? 0, 0);
 });
