@@ -64,6 +64,10 @@ export class FakeBackend implements AdminBackend {
         addresses: ['10.201.2.2', 'fd00:201:2::2'],
         reserved: ['10.201.2.2:8080', '10.201.2.2:20000-29999'],
         flows: 2,
+        links: [
+          { endpoint: '10.201.3.2:57628', connections: 1, streams: 3 },
+          { endpoint: '10.201.3.3:57628', connections: 0, streams: 0 },
+        ],
       },
       { name: 'b1', role: 'core', connected: false, addresses: ['10.201.3.2'], reserved: [], flows: 0 },
     ];
