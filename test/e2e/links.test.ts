@@ -1,7 +1,7 @@
 /**
  * Connections that begin on a link, leave it for an inner connection, and are stitched: asked for by the shell, the
  * core and the switch, in the middle of transfers, with every byte where it belongs. And what ends them.
- * About 25 s on each data path.
+ * About 30 s on each data path.
  */
 import t, { type Test } from 'tap';
 import { arrivalsOf, ShellCounter } from '../../src/lab/shell-counter.js';
@@ -26,6 +26,7 @@ const BY_SHELL = 9001;
 const BY_OTHERS = 9002;
 const STAYS = 9003;
 const LATER = 9004;
+const IPV6 = 9005;
 
 function linkRoute(port: number, more: Partial<RouteConfig>): RouteConfig & { readonly core: string } {
   return { listen: endpointOf('a', port), core: endpointOf('b', port), via: 'link', ...more };
@@ -35,6 +36,14 @@ const ROUTES = [
   linkRoute(BY_SHELL, { move: { after: { bytes: 3 * MB } } }),
   linkRoute(BY_OTHERS, { move: 'never' }),
   linkRoute(STAYS, { move: 'never', stitch: 'never' }),
+  // The link is IPv4 all the same: it has nothing to do with the connections on it.
+  {
+    listen: endpointOf('a', IPV6, 6),
+    core: endpointOf('b', IPV6, 6),
+    via: 'link' as const,
+    link: endpointOf('b', LINK_PORT),
+    move: { after: { bytes: 3 * MB } },
+  },
   linkRoute(LATER, { move: { after: { bytes: MB } }, stitch: { after: { bytes: 15 * MB } } }),
 ];
 
@@ -95,6 +104,13 @@ t.test('links', async (t) => {
       });
     }
   }
+
+  await t.test('IPv6', async (t) => {
+    const args = { host: addressOf('a', 6), port: IPV6, mode: 'both', bytes: BYTES, seed: 6 };
+    const [result] = await rig.client<TransferResult>('transfer', args);
+    checkTransfer(t, result, BYTES);
+    await checkStitched(t, rig, result as TransferResult);
+  });
 
   await t.test('moved early, relayed for a while, stitched later', async (t) => {
     const args = { host: addressOf('a', 4), port: LATER, mode: 'both', bytes: BYTES, seed: 5 };

@@ -9,9 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { linkBench } from '../shell/link-bench.js';
-import { until } from '../shell/support.js';
+import { type Ended, readAll, until } from '../shell/support.js';
 
 const RUNS = Number(process.env.SUTURE_TEST_LINK_RUNS ?? 40);
+/** After each the shell waits a little before it connects again. */
+const CUTS = Math.ceil(RUNS / 3);
 /** Small, so that everything is held up all the time; and the default. */
 const BUFFERS = [4096, 64 * 1024];
 
@@ -116,3 +118,39 @@ for (const buffer of BUFFERS) {
     t.equal(b.fake.flows.size, 0, 'no flow is left');
   });
 }
+
+t.test('the link is lost at any moment, of the move too: all has come, or the end is a reset', async (t) => {
+  const b = await linkBench({ buffer: 4096 });
+  t.teardown(() => b.close());
+  const outcomes = new Map<string, number>();
+  const bytes = fc.integer({ min: 1, max: 300_000 });
+  const moments = fc.record({ up: bytes, down: bytes, moveAfter: fc.nat(12), cutAfter: fc.nat(40) });
+  await fc.assert(
+    fc.asyncProperty(moments, async ({ up, down, moveAfter, cutAfter }) => {
+      const { peer, server } = await b.open();
+      const ends = [readAll(server), readAll(peer)];
+      peer.end(Buffer.alloc(up, 'u'));
+      server.write(Buffer.alloc(down, 'd'));
+      server.once('end', () => server.end());
+      for (let turn = 0; turn < Math.max(moveAfter, cutAfter) + 1; turn++) {
+        if (turn === moveAfter) b.fake.askMove();
+        if (turn === cutAfter) b.cutLink();
+        await sleep(0);
+      }
+      for (const [end, sent] of [
+        [await ends[0], Buffer.alloc(up, 'u')],
+        [await ends[1], Buffer.alloc(down, 'd')],
+      ] as [Ended, Buffer][]) {
+        outcomes.set(end.how, (outcomes.get(end.how) ?? 0) + 1);
+        if (end.how === 'end' && !end.data.equals(sent))
+          throw new Error(`${end.data.length} bytes and an end`);
+        if (!end.data.equals(sent.subarray(0, end.data.length))) throw new Error('other bytes');
+      }
+    }),
+    { numRuns: CUTS },
+  );
+  t.comment([...outcomes].map(([how, count]) => `${how}: ${count}`).join(', '));
+  await until(() => b.shell.stats().open === 0, 'the shell has let go of all');
+  await until(() => b.core.stats().delivery?.connections === 0, 'the core has let go of all');
+  t.equal(b.fake.flows.size, 0, 'no flow is left');
+});
