@@ -15,7 +15,7 @@ import { codeOf } from '../../platform/sockets.js';
 import { type Endpoint, formatEndpoint } from '../../wire/endpoint.js';
 import type { MidcomLog } from '../service.js';
 import type { FrameStream } from './frame-stream.js';
-import { heartbeat } from './heartbeat.js';
+import { sessionOver } from './heartbeat.js';
 import { linkKey, TLS_OPTIONS } from './security.js';
 import { framesOn, LINK_PATH, PEER_HEADER, Status, sessionOptions, TO_HEADER } from './service.js';
 
@@ -93,8 +93,15 @@ export class LinkClient {
     );
     const given = AbortSignal.any([signal, late.signal, this.#stopped.signal]);
     try {
-      const session = await this.#whenUp(given);
-      return await this.#request(session, to, peer, given);
+      for (;;) {
+        const session = await this.#whenUp(given);
+        try {
+          return await this.#request(session, to, peer, given);
+        } catch (error) {
+          // Lost before it answered, with nothing said yet: the next link will do as well.
+          if (given.aborted || !isOver(session)) throw error;
+        }
+      }
     } finally {
       timer.abort();
     }
@@ -103,7 +110,7 @@ export class LinkClient {
   async #whenUp(signal: AbortSignal): Promise<ClientHttp2Session> {
     for (;;) {
       signal.throwIfAborted();
-      if (this.#session) return this.#session;
+      if (this.#session && !isOver(this.#session)) return this.#session;
       await new Promise<void>((resolve, reject) => {
         const abort = (): void => reject(signal.reason);
         signal.addEventListener('abort', abort, { once: true });
@@ -173,9 +180,10 @@ export class LinkClient {
   async #converse(): Promise<boolean> {
     const { clock, log, streams, to } = this.#options;
     const where = formatEndpoint(to);
+    const socket = this.#connect();
     const session = http2Connect(`https://${where}`, {
       ...sessionOptions(streams),
-      createConnection: () => this.#connect(),
+      createConnection: () => socket,
     });
     let failure: unknown;
     session.on('error', (error) => {
@@ -192,14 +200,13 @@ export class LinkClient {
       this.#lastTrouble = '';
       log.info({ core: where }, 'link is open');
       this.#becomeUp(session);
-      void heartbeat(session, clock);
-      await closed;
+      await sessionOver(session, clock);
       this.#session = undefined;
       this.#options.onChange?.();
     } else {
       session.destroy();
     }
-    await closed;
+    socket.destroy();
     if (!this.#stopped.signal.aborted) this.#complain(usable, failure, where);
     return usable;
   }
@@ -234,6 +241,10 @@ export class LinkClient {
     this.#lastTrouble = cause;
     this.#options.log[level]({ core: where, code: 'SUT_LINK', cause }, 'no link to the core; trying again');
   }
+}
+
+function isOver(session: ClientHttp2Session): boolean {
+  return session.closed || session.destroyed;
 }
 
 /** The HTTP status. */

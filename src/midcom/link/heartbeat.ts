@@ -1,19 +1,39 @@
-/** Finds out that the other end of a link is gone without a word: HTTP/2 pings (RFC 9113 section 6.7). */
+/**
+ * Finds out that a link is over: because it says so, or because its other end is gone without a word, by HTTP/2
+ * pings (RFC 9113 section 6.7).
+ */
 import type { Http2Session } from 'node:http2';
 import type { Clock } from '../../platform/clock.js';
 
 const BEAT_MS = 5_000;
 /** An answer later than this is none. The other end may be busy, or its processor may be. */
 const ANSWER_MS = 10_000;
+/** How often a session is looked at that may be over without having said so. */
+const LOOK_MS = 250;
 
-/** Until the session ends; it destroys one that does not answer. Never rejects. */
-export async function heartbeat(session: Http2Session, clock: Clock): Promise<void> {
+/**
+ * Resolves when the session is over, and destroyed. Its own 'close' is not enough: after a reset in an unlucky
+ * moment node:http2 waits for an end of a socket that never comes, and only `closed` tells.
+ */
+export async function sessionOver(session: Http2Session, clock: Clock): Promise<void> {
   const ended = new AbortController();
-  session.once('close', () => ended.abort());
-  const { signal } = ended;
-  while (!session.destroyed) {
+  const end = (): void => ended.abort();
+  session.once('close', end);
+  session.socket?.once('close', end);
+  void beat(session, clock, ended.signal);
+  while (!ended.signal.aborted) {
+    if (session.closed || session.destroyed) break;
+    await clock.sleep(LOOK_MS, ended.signal).catch(() => {});
+  }
+  ended.abort();
+  session.destroy();
+}
+
+/** Destroys a session that does not answer. */
+async function beat(session: Http2Session, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
     await clock.sleep(BEAT_MS, signal).catch(() => {});
-    if (session.destroyed || session.closed) return;
+    if (signal.aborted) return;
     const answered = new AbortController();
     try {
       session.ping(() => answered.abort());

@@ -23,7 +23,7 @@ import { codeOf } from '../../platform/sockets.js';
 import { type Endpoint, formatEndpoint } from '../../wire/endpoint.js';
 import type { MidcomLog } from '../service.js';
 import type { FrameStream } from './frame-stream.js';
-import { heartbeat } from './heartbeat.js';
+import { sessionOver } from './heartbeat.js';
 import { linkKey, TLS_OPTIONS } from './security.js';
 import { framesOn, LINK_PATH, PEER_HEADER, Status, sessionOptions, TO_HEADER } from './service.js';
 
@@ -154,8 +154,7 @@ export class LinkServer {
     const where = { shell: nameOf(session), from: socket.remoteAddress };
     log.info(where, 'link is open');
     onChange?.();
-    void heartbeat(session, clock);
-    session.once('close', () => {
+    void sessionOver(session, clock).then(() => {
       this.#sessions.delete(session);
       log.info(where, 'link has ended');
       onChange?.();
