@@ -1,7 +1,7 @@
 /**
  * The core agent: says which of its endpoints and of its own calls may be stitched, keeps its session, and logs
  * what the switch tells of its flows. It has no part in the data path; the core's own programs accept and open
- * the inner connections.
+ * the inner connections. Where it is told to deliver, it accepts them itself (`delivery.ts`).
  */
 import type { FlowEvent } from '../dataplane/port.js';
 import { answerTeardown, logEvent } from '../midcom/answer.js';
@@ -13,6 +13,8 @@ import type { CoreConfig } from '../platform/config/index.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
 import { formatEndpoint } from '../wire/endpoint.js';
+import { Delivery } from './delivery.js';
+import type { DeliveryStats } from './stats.js';
 
 export interface CoreOptions {
   readonly config: CoreConfig;
@@ -30,6 +32,8 @@ export interface CoreStats {
   readonly closed: number;
   readonly refused: number;
   readonly broken: number;
+  /** Where it delivers. */
+  readonly delivery?: DeliveryStats;
 }
 
 export interface RunningCore extends Running {
@@ -40,7 +44,7 @@ export interface RunningCore extends Running {
 
 export async function startCore(options: CoreOptions): Promise<RunningCore> {
   const { config, log, clock } = options;
-  const { offers, calls } = config;
+  const { offers, calls, deliver, link } = config;
   const reservation: Reservation = { watch: [], offers, calls };
   const client =
     options.createClient?.(reservation) ??
@@ -62,6 +66,15 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     if (event.answerExpected) answerTeardown(client, event, log);
   });
   client.onSession((change) => log.info({ change }, 'session with the switch'));
+  const report = (): void => {
+    if (!delivery || !link) return;
+    const { links: connections, streams } = delivery.stats;
+    client.report([{ endpoint: link.listen, connections, streams }]);
+  };
+  const delivery =
+    deliver && link ? new Delivery({ offers, deliver, link, clock, log, onChange: report }) : undefined;
+  await delivery?.start();
+  report();
   await client.start();
   const callsText = calls === 'any' ? calls : calls.map(formatEndpoint);
   log.info({ offers: offers.map(formatEndpoint), calls: callsText }, 'offering endpoints');
@@ -70,18 +83,21 @@ export async function startCore(options: CoreOptions): Promise<RunningCore> {
     get ready() {
       return client.ready;
     },
-    stats: () => ({ ...stats }),
-    stop() {
-      const stopping = stopped ?? client.stop();
-      stopped = stopping;
-      return stopping;
+    stats: () => ({ ...stats, ...(delivery && { delivery: delivery.stats }) }),
+    stop(signal) {
+      // The flows of what is still delivered are watched to the end.
+      const drained = delivery?.stop(signal) ?? Promise.resolve();
+      stopped ??= drained.then(() => client.stop());
+      return stopped;
     },
   };
 }
 
-function count({ kind, flow }: FlowEvent, stats: { -readonly [K in keyof CoreStats]: number }): void {
+type Tally = { -readonly [K in Exclude<keyof CoreStats, 'delivery'>]: number };
+
+function count({ kind, flow }: FlowEvent, stats: Tally): void {
   if (kind !== 'state') stats[kind] += 1;
-  else if (flow.state in stats) stats[flow.state as keyof CoreStats] += 1;
+  else if (flow.state in stats) stats[flow.state as keyof Tally] += 1;
 }
 
 /** What ends a flow is worth a line of its own for people. */

@@ -43,6 +43,9 @@ export interface RouteConfig {
   readonly match?: { readonly sni?: readonly string[]; readonly host?: readonly string[] };
   readonly stitch?: StitchConfig;
   readonly teardown?: 'control' | 'core' | 'shell' | 'both';
+  readonly via?: 'tcp' | 'link';
+  readonly link?: string;
+  readonly move?: StitchConfig;
 }
 
 export function addressOf(host: 'e' | 'a' | 'b', family: Family): string {

@@ -9,7 +9,7 @@ import type { ConnectionEndpoints, OwnedPorts } from '../flow/endpoints.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { TokenBucket } from './bucket.js';
 import type { Expiring } from './expiry.js';
-import type { AgentEvent, AgentRole, Calls, TeardownMode } from './port.js';
+import type { AgentEvent, AgentRole, Calls, LinkState, TeardownMode } from './port.js';
 import type { AgentConfig, MidcomLimits } from './service.js';
 
 /** RFC 5189 section 2.3.4: UNUSED is to have no record. The others here are steps of a request under way. */
@@ -54,6 +54,8 @@ export interface SessionHandle {
   readonly peer: string;
   readonly since: number;
   event(logged: LoggedEvent): void;
+  /** Asks that connections leave their link: those of this peer, or all. */
+  move(peer: Endpoint | undefined): void;
   /** AST. */
   terminate(code: 'SUT_CONFLICT' | 'SUT_SHUTTING_DOWN' | 'SUT_LIMIT', message: string): void;
 }
@@ -110,6 +112,8 @@ export class Agent {
   session: SessionHandle | undefined;
   /** It answers events of FINs and RSTs; said at the opening of its session. */
   answers = false;
+  /** What it last said of its links; nothing while it has no session. */
+  links: readonly LinkState[] = [];
 
   constructor(config: AgentConfig, limits: MidcomLimits, now: number) {
     this.name = config.name;

@@ -14,6 +14,7 @@ import { Conversation } from './conversation.js';
 import {
   callsMessage,
   endMessage,
+  endpointFrom,
   eventFrom,
   flowFrom,
   rangeMessage,
@@ -22,8 +23,16 @@ import {
 } from './convert.js';
 import { discoverSwitch } from './discovery/locate.js';
 import type { Reply } from './gen/suture/v1/midcom.js';
-import type { Event, OpenResult } from './gen/suture/v1/transactions.js';
-import type { AgentEvent, AgentRole, FlowEnd, Reservation, SwitchClient, TeardownMode } from './port.js';
+import type { Event, Move, OpenResult } from './gen/suture/v1/transactions.js';
+import type {
+  AgentEvent,
+  AgentRole,
+  FlowEnd,
+  LinkState,
+  Reservation,
+  SwitchClient,
+  TeardownMode,
+} from './port.js';
 import { type MidcomLog, PROTOCOL_VERSIONS } from './service.js';
 
 type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
@@ -55,6 +64,7 @@ export interface SwitchClientOptions {
 const REQUEST_TIMEOUT_MS = 5_000;
 const BACKOFF = { firstMs: 250, mostMs: 10_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
+const REPORT_MS = 1_000;
 /** A flow in one of these has its sockets in the shell, or nowhere. */
 const UNCUT: ReadonlySet<string> = new Set(['watched', 'relayed', 'refused']);
 
@@ -68,6 +78,7 @@ export class ControlClient implements SwitchClient {
   private readonly random: () => number;
   private readonly eventListeners: ((event: AgentEvent) => void)[] = [];
   private readonly sessionListeners: ((change: SessionChange) => void)[] = [];
+  private readonly moveListeners: ((peer: Endpoint | undefined) => void)[] = [];
   private waiters: (() => void)[] = [];
   private conversation: Conversation | undefined;
   private isReady = false;
@@ -75,6 +86,8 @@ export class ControlClient implements SwitchClient {
   private token = '';
   private instance: string | undefined;
   private lastEvent = 0;
+  private links: readonly LinkState[] = [];
+  private reporting = false;
   /** Flows whose end this agent has not heard of, as they were last heard of. */
   private readonly known = new Map<string, FlowSnapshot>();
   /** Pair requests whose reply was lost: the switch may have flows that nobody here knows. */
@@ -165,6 +178,15 @@ export class ControlClient implements SwitchClient {
     return this.listOn(this.session());
   }
 
+  report(links: readonly LinkState[]): void {
+    this.links = links;
+    if (!this.reporting && this.isReady) void this.tellLinks();
+  }
+
+  onMove(listener: (peer: Endpoint | undefined) => void): void {
+    this.moveListeners.push(listener);
+  }
+
   onEvent(listener: (event: AgentEvent) => void): void {
     this.eventListeners.push(listener);
   }
@@ -199,6 +221,7 @@ export class ControlClient implements SwitchClient {
       clock,
       timeoutMs,
       onEvent: (event) => this.takeEvent(event),
+      onMove: (move) => this.takeMove(move),
       onLate: (result) => this.dropLate(conversation, result),
     });
     this.conversation = conversation;
@@ -209,6 +232,7 @@ export class ControlClient implements SwitchClient {
       this.lastTrouble = '';
       log.info({ switch: target, lifetime }, 'session with the switch is open');
       void this.renew(conversation, lifetime);
+      if (this.links.length > 0 && !this.reporting) void this.tellLinks();
       const cause = await conversation.ended;
       if (!this.stopped.signal.aborted) this.complain(cause);
     } finally {
@@ -332,6 +356,31 @@ export class ControlClient implements SwitchClient {
       page = value.next;
     } while (page !== '');
     return flows;
+  }
+
+  /** At most one report a second, and the last one tells what is true. */
+  private async tellLinks(): Promise<void> {
+    const { clock, log } = this.options;
+    this.reporting = true;
+    try {
+      let told: readonly LinkState[] | undefined;
+      while (this.isReady && told !== this.links) {
+        told = this.links;
+        const links = told.map((link) => ({ ...link }));
+        await this.session().request('report', { links });
+        await clock.sleep(REPORT_MS, this.stopped.signal);
+      }
+    } catch (error) {
+      // A switch of an older version does not know reports; nothing depends on them.
+      log.debug({ err: asSutureError(error) }, 'links not reported');
+    } finally {
+      this.reporting = false;
+    }
+  }
+
+  private takeMove({ peer }: Move): void {
+    const wanted = peer && endpointFrom(peer, 'peer');
+    for (const listener of this.moveListeners) listener(wanted);
   }
 
   private takeEvent(message: Event): void {

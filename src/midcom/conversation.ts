@@ -8,7 +8,7 @@ import { type ChannelOptions, type ClientDuplexStream, credentials } from '@grpc
 import type { Clock } from '../platform/clock.js';
 import { ERROR_CODES, type ErrorCode, SutureError } from '../platform/errors.js';
 import { type AgentMessage, MidcomClient, type Reply, type SwitchMessage } from './gen/suture/v1/midcom.js';
-import type { Event } from './gen/suture/v1/transactions.js';
+import type { Event, Move } from './gen/suture/v1/transactions.js';
 import { DEFAULT_LIMITS } from './service.js';
 
 type Request = NonNullable<AgentMessage['request']>;
@@ -38,6 +38,7 @@ export interface ConversationOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly onEvent: (event: Event) => void;
+  readonly onMove?: (move: Move) => void;
   /** A reply came after its request had timed out. */
   readonly onLate: (result: Result) => void;
   readonly messageBytes?: number;
@@ -113,6 +114,7 @@ export class Conversation {
     try {
       if (message?.$case === 'reply') this.takeReply(message.value);
       else if (message?.$case === 'event') this.options.onEvent(message.value);
+      else if (message?.$case === 'move') this.options.onMove?.(message.value);
       else if (message?.$case === 'terminated') {
         this.over(failureError(message.value.cause ?? { code: '', message: 'the switch ended the session' }));
       }

@@ -15,7 +15,7 @@ import { SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import * as common from './gen/suture/v1/common.js';
 import * as messages from './gen/suture/v1/transactions.js';
-import type { AgentEvent, AgentRole, Calls, FlowEnd, TeardownMode } from './port.js';
+import type { AgentEvent, AgentRole, Calls, FlowEnd, LinkState, TeardownMode } from './port.js';
 
 /** `FLOW_STATES` in the order of the enum, which starts with 1; so do `TEARDOWN_MODES`. */
 const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i + 1])) as Record<
@@ -25,6 +25,8 @@ const STATE_NUMBERS = Object.fromEntries(FLOW_STATES.map((state, i) => [state, i
 /** What a cause may be made of: it is printed on terminals. */
 const MAX_CONDITIONS = 16;
 const CONDITION = /^[\x20-\x7e]{1,300}$/;
+/** More cores than this no shell is linked to. */
+const MAX_LINKS = 256;
 const EVENT_KINDS: readonly (FlowEventKind | undefined)[] = [undefined, 'state', 'fin', 'rst'];
 
 export function invalid(message: string): SutureError {
@@ -134,6 +136,15 @@ export function offsetsFrom(message: messages.StitchOffsets | undefined): Stitch
   if (!message) throw invalid('offsets is missing');
   const { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer } = message;
   return { consumedFromPeer, injectedToCore, consumedFromCore, injectedToPeer };
+}
+
+export function linksFrom({ links }: messages.Report): LinkState[] {
+  if (links.length > MAX_LINKS) throw invalid(`links: ${links.length} found, at most ${MAX_LINKS} expected`);
+  return links.map(({ endpoint, connections, streams }, i) => ({
+    endpoint: endpointFrom(endpoint, `links[${i}]`),
+    connections,
+    streams,
+  }));
 }
 
 export function flowMessage(flow: FlowSnapshot): common.Flow {

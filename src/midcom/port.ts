@@ -32,6 +32,15 @@ export interface AgentEvent extends FlowEvent {
   readonly toldBy?: AgentRole;
 }
 
+/** A link between a shell and a core, as one of them sees it. */
+export interface LinkState {
+  /** Where it leads to (shell), or where it is listened for (core). */
+  readonly endpoint: Endpoint;
+  /** Of links: 0 or 1 at a shell. */
+  readonly connections: number;
+  readonly streams: number;
+}
+
 export interface SwitchClient {
   /** Starts discovery and connecting, and keeps trying; resolves at once. */
   start(): Promise<void>;
@@ -59,6 +68,10 @@ export interface SwitchClient {
   release(id: string): Promise<FlowSnapshot>;
   /** PRL. */
   list(): Promise<FlowSnapshot[]>;
+  /** Tells the switch, for people, how this agent's links are; again after every reconnect. */
+  report(links: readonly LinkState[]): void;
+  /** The switch asks that connections leave their link: those of this peer, or all. */
+  onMove(listener: (peer: Endpoint | undefined) => void): void;
   onEvent(listener: (event: AgentEvent) => void): void;
   /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
   onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;

@@ -9,6 +9,7 @@ import {
   endpointFrom,
   flowMessage,
   invalid,
+  linksFrom,
   offsetsFrom,
   openedByFrom,
   rangeFrom,
@@ -65,6 +66,9 @@ export class Requests {
       }
       case 'list':
         return this.list(request.value);
+      case 'report':
+        agent.links = linksFrom(request.value);
+        return { $case: 'report', value: {} };
       default:
         throw invalid(`${request.$case} is no request of an open session`);
     }

@@ -10,7 +10,7 @@ import { asSutureError, SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { MidcomService } from './gen/suture/v1/midcom.js';
 import { Opening } from './opening.js';
-import type { AgentRole } from './port.js';
+import type { AgentRole, LinkState } from './port.js';
 import {
   type AgentConfig,
   DEFAULT_LIMITS,
@@ -60,6 +60,7 @@ export interface AgentView {
   readonly offers: readonly string[];
   /** Cores: endpoints of shells, to which its connections may be stitched; `any` for all of them. */
   readonly calls: 'any' | readonly string[];
+  readonly links: readonly LinkState[];
 }
 
 export class ControlServer {
@@ -139,7 +140,22 @@ export class ControlServer {
       watch: agent.standing.watch.map(formatPorts),
       offers: agent.standing.offers.map(formatEndpoint),
       calls: agent.standing.calls === 'any' ? 'any' : agent.standing.calls.map(formatEndpoint),
+      links: agent.links,
     }));
+  }
+
+  /** Asks a shell that its connections leave their links: those of this peer, or all. */
+  move(name: string, peer: Endpoint | undefined): void {
+    const agent = this.transactions.agents.get(name);
+    if (!agent) throw new SutureError('SUT_REQUEST_INVALID', `no agent has the name ${JSON.stringify(name)}`);
+    if (agent.role !== 'shell') {
+      throw new SutureError(
+        'SUT_REQUEST_INVALID',
+        `${name} is a core; a shell moves connections, so ask that`,
+      );
+    }
+    if (!agent.session) throw new SutureError('SUT_SESSION_STATE', `${name} is not connected`);
+    agent.session.move(peer);
   }
 
   counters(): Record<string, number> {

@@ -8,6 +8,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
+import type { Endpoint } from '../wire/endpoint.js';
 import type { Agent, LoggedEvent, SessionHandle } from './agents.js';
 import { TokenBucket } from './bucket.js';
 import { eventMessage, invalid } from './convert.js';
@@ -85,6 +86,10 @@ export class Session implements SessionHandle {
       'SUT_LIMIT',
       `${this.stream.writableLength} messages wait for an agent that does not read`,
     );
+  }
+
+  move(peer: Endpoint | undefined): void {
+    this.write({ $case: 'move', value: { peer } });
   }
 
   terminate(code: ErrorCode, message: string): void {
@@ -223,7 +228,9 @@ export class Session implements SessionHandle {
   }
 
   private detach(): void {
-    if (this.agent?.session === this) this.agent.session = undefined;
+    if (this.agent?.session !== this) return;
+    this.agent.session = undefined;
+    this.agent.links = [];
   }
 
   private over(): void {

@@ -8,17 +8,18 @@
 import type { Socket } from 'node:net';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import { asSutureError, type ErrorCode } from '../platform/errors.js';
+import { Relay } from '../platform/relay.js';
+import { closeWithWords, resetSocket } from '../platform/sockets.js';
 import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
 import { type Arrival, NO_BYTES } from './arrival.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
+import { LinkedPhase } from './linked.js';
 import { type Opened, reach } from './opening.js';
 import { type Decision, Judge, minuteOfDay, needsPackets } from './policy.js';
 import { proxyHeader } from './proxy-header.js';
 import { receive } from './reception.js';
-import { Relay } from './relay.js';
-import type { Listener } from './routes.js';
-import { closeWithWords, resetSocket } from './sockets.js';
+import type { FixedRoute, LinkRoute, Listener } from './routes.js';
 import type { Candidate } from './stitcher.js';
 
 const ENABLE_ATTEMPTS = 5;
@@ -50,9 +51,13 @@ export class Connection implements Candidate {
   /** Known once it has said what it wants. */
   #arrival: Arrival | undefined;
   #judge: Judge | undefined;
+  /** Before it has a second connection, on a route via a link. */
+  #linked: LinkedPhase | undefined;
   #relay: Relay | undefined;
   #flow: HeldFlow | undefined;
   #offsets = NO_OFFSETS;
+  /** What a link had carried. */
+  #bytesBefore = 0;
   #attempts = 0;
   #notBefore = 0;
   #relayedSince = 0;
@@ -81,6 +86,8 @@ export class Connection implements Candidate {
       const arrival = await receive(this.#accepted, this.#listener, this.#context, this.#abort.signal);
       if (arrival.kind === 'dismissal') {
         await this.#dismiss(arrival.words);
+      } else if (arrival.route.kind === 'fixed' && arrival.route.via) {
+        await this.#beginOnLink(arrival, arrival.route, arrival.route.via);
       } else {
         const opened = await this.#reach(arrival);
         if (opened) await this.#relayWith(opened, arrival);
@@ -94,8 +101,19 @@ export class Connection implements Candidate {
   /** Ends it now, with a reset at both ends. */
   abort(): void {
     this.#abort.abort(new Error('the shell is stopping'));
+    this.#linked?.reset();
     if (this.#relay) this.#relay.reset();
     else resetSocket(this.#accepted);
+  }
+
+  /** The switch asks that it leaves its link, if it is on one and its peer is this one. */
+  askMove(peer: Endpoint | undefined): boolean {
+    const { remoteAddress, remotePort } = this.#accepted;
+    const mine = endpoint(remoteAddress, remotePort);
+    if (!this.#linked || this.#relay) return false;
+    if (peer && (peer.address !== mine?.address || peer.port !== mine.port)) return false;
+    this.#linked.ask();
+    return true;
   }
 
   async #dismiss(words: Buffer): Promise<void> {
@@ -122,11 +140,40 @@ export class Connection implements Candidate {
     return proxyHeader(endpoint(remoteAddress, remotePort), localEnd(this.#accepted));
   }
 
+  /** On a stream of a link, until it is over or leaves for a second connection. */
+  async #beginOnLink(arrival: Arrival, route: FixedRoute, via: LinkRoute): Promise<void> {
+    const { counters } = this.#context;
+    const linked = new LinkedPhase({
+      accepted: this.#accepted,
+      arrival,
+      route,
+      via,
+      first: endpointsOf(this.#accepted),
+      prefix: this.#prefix(arrival),
+      acceptedAt: this.#acceptedAt,
+      context: this.#context,
+      signal: this.#abort.signal,
+    });
+    this.#linked = linked;
+    // No stream: it is reset, like one whose core can't be reached.
+    const departure = await linked.run().catch(() => undefined);
+    if (departure) {
+      const { relay, flow, settled } = departure;
+      const ready = settled.then((offsets) => {
+        if (!offsets) return false;
+        this.#offsets = offsets;
+        this.#bytesBefore = linked.bytesUp + linked.bytesDown;
+        return true;
+      });
+      await this.#carry(relay, flow, arrival, ready);
+    }
+    counters.bytesUp += linked.bytesUp;
+    counters.bytesDown += linked.bytesDown;
+  }
+
   async #relayWith({ socket, flow }: Opened, arrival: Arrival): Promise<void> {
-    const { counters, stitcher, book, log, bufferBytes } = this.#context;
+    const { counters, bufferBytes } = this.#context;
     counters.relayed += 1;
-    this.#arrival = arrival;
-    this.#judge = new Judge(arrival.route.stitch);
     const accepted = this.#accepted;
     const words = arrival.accept(localEnd(socket));
     if (words.length > 0) accepted.write(words);
@@ -145,14 +192,28 @@ export class Connection implements Candidate {
         }
       : { ...NO_OFFSETS, consumedFromCore: consumed, injectedToCore: written };
     const relay = new Relay(outer, inner, { bufferBytes, opened: byPeer ? 'inner' : 'outer', early });
+    relay.start();
+    await this.#carry(relay, flow, arrival);
+  }
+
+  /** Until both sockets are closed. `ready`: when it may be stitched, if that is not at once. */
+  async #carry(
+    relay: Relay,
+    flow: HeldFlow | undefined,
+    arrival: Arrival,
+    ready?: Promise<boolean>,
+  ): Promise<void> {
+    const { counters, stitcher, book, log } = this.#context;
+    this.#arrival = arrival;
+    this.#judge = new Judge(arrival.route.stitch);
     this.#relay = relay;
     this.#relayedSince = this.#context.clock.monotonic();
-    relay.start();
     if (flow) {
       this.#flow = flow;
       flow.onChange = () => this.#onFlowChange(flow, relay);
       this.#onFlowChange(flow, relay);
-      stitcher.wait(this);
+      if (!ready) stitcher.wait(this);
+      else void ready.then((may) => may && !flow.socketsClosed && stitcher.wait(this));
     }
     const end = await relay.closed;
     stitcher.forget(this);
@@ -177,7 +238,7 @@ export class Connection implements Candidate {
     if (now < this.#notBefore) return 'wait';
     if (state === 'watched' && now < this.#relayedSince + ESTABLISH_MS) return 'wait';
     return this.#judge.decide({
-      bytes: this.#relay.bytesUp + this.#relay.bytesDown,
+      bytes: this.#bytesBefore + this.#relay.bytesUp + this.#relay.bytesDown,
       age: now - this.#acceptedAt,
       packets: snapshot.up.packets + snapshot.down.packets,
       shellLoad,

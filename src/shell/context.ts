@@ -2,10 +2,11 @@
 import type { SwitchClient } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/log.js';
+import type { KeepaliveOptions } from '../platform/sockets.js';
 import type { FlowBook } from './flows.js';
 import type { LimitedLog } from './limited-log.js';
+import type { Links } from './links.js';
 import type { Resolve } from './resolve.js';
-import type { KeepaliveOptions } from './sockets.js';
 import type { ShellCounters } from './stats.js';
 import type { Stitcher } from './stitcher.js';
 
@@ -14,6 +15,7 @@ export interface ShellContext {
   readonly book: FlowBook;
   readonly stitcher: Stitcher;
   readonly counters: ShellCounters;
+  readonly links: Links;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limited: LimitedLog;

@@ -5,7 +5,7 @@
  * beginning of the stream that the relay copies. The socket is paused whenever nobody waits for more.
  */
 import type { Socket } from 'node:net';
-import { wasReset } from './sockets.js';
+import { wasReset } from '../platform/sockets.js';
 
 /** How reading went on: more bytes, or why there will be none. */
 export type Heard = 'more' | 'ended' | 'lost' | 'late' | 'full';

@@ -13,15 +13,16 @@ import type { ShellConfig } from '../platform/config/index.js';
 import { type ErrorCode, SutureError } from '../platform/errors.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import { codeOf, keepaliveOptions } from '../platform/sockets.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Connection } from './connection.js';
 import type { ShellContext } from './context.js';
 import { FlowBook } from './flows.js';
 import { LimitedLog } from './limited-log.js';
+import { Links } from './links.js';
 import { eventLoopBusy, LoadMeter } from './load.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
-import { codeOf, keepaliveOptions } from './sockets.js';
 import { ShellCounters, type ShellStats } from './stats.js';
 import { Stitcher } from './stitcher.js';
 
@@ -82,6 +83,7 @@ class Shell implements RunningShell {
   readonly #book: FlowBook;
   readonly #load: LoadMeter;
   readonly #stitcher: Stitcher;
+  readonly #links: Links;
   readonly #context: ShellContext;
   readonly #servers: Server[] = [];
   readonly #connections = new Map<Connection, Promise<void>>();
@@ -105,11 +107,20 @@ class Shell implements RunningShell {
       ready: () => client.ready,
       refreshPackets: () => book.refresh(),
     });
+    this.#links = new Links({
+      config,
+      routes: plan.routes,
+      clock,
+      log,
+      onChange: () => client.report(this.#links.states),
+    });
+    client.onMove((peer) => this.#moveOff(peer));
     this.#context = {
       client,
       book,
       stitcher: this.#stitcher,
       counters,
+      links: this.#links,
       clock,
       log,
       limited: new LimitedLog(log, clock),
@@ -129,11 +140,19 @@ class Shell implements RunningShell {
 
   stats(): ShellStats {
     const ports = [...this.#plan.pools].map(([address, pool]) => ({ address, ...pool.stats }));
-    return { ...this.#counters, flows: this.#book.size, load: this.#load.value, ports };
+    return {
+      ...this.#counters,
+      flows: this.#book.size,
+      load: this.#load.value,
+      links: this.#links.states,
+      ports,
+    };
   }
 
   async start(): Promise<void> {
     this.#stitcher.start();
+    this.#links.start();
+    this.#client.report(this.#links.states);
     // Before the first connection, so that as few as possible are relayed unwatched.
     await this.#client.start();
     for (const [listen, listener] of this.#plan.listeners) {
@@ -156,6 +175,7 @@ class Shell implements RunningShell {
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     await this.#drain();
     await Promise.all(closed);
+    await this.#links.stop();
     await this.#stitcher.stop();
     await this.#settle();
     this.#book.stop();
@@ -178,6 +198,13 @@ class Shell implements RunningShell {
     }
     for (const connection of this.#connections.keys()) connection.abort();
     await this.#allClosed();
+  }
+
+  /** The switch asks that connections leave their link. */
+  #moveOff(peer: Endpoint | undefined): void {
+    let asked = 0;
+    for (const connection of this.#connections.keys()) if (connection.askMove(peer)) asked += 1;
+    this.#log.info({ peer: peer && formatEndpoint(peer), asked }, 'the switch asks for moves');
   }
 
   async #allClosed(): Promise<void> {

@@ -9,11 +9,11 @@ import type { Socket } from 'node:net';
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
 import type { FlowEnd } from '../midcom/port.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
+import { codeOf, isPortBusy, openConnection } from '../platform/sockets.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import type { ShellContext } from './context.js';
 import type { HeldFlow } from './flows.js';
 import type { Target } from './routes.js';
-import { codeOf, isPortBusy, openConnection } from './sockets.js';
 
 /** Reserved ports that are tried for one connection before it is opened without one. */
 const PORT_ATTEMPTS = 8;

@@ -9,7 +9,12 @@ import type { OwnedPorts } from '../flow/endpoints.js';
 import { inPrefix, type Prefix } from '../midcom/discovery/prefix.js';
 import type { FlowEnd, TeardownMode } from '../midcom/port.js';
 import type { Clock } from '../platform/clock.js';
-import type { RouteConfig, ShellConfig, StitchPolicy } from '../platform/config/index.js';
+import {
+  LINK_PORT,
+  type RouteConfig,
+  type ShellConfig,
+  type StitchPolicy,
+} from '../platform/config/index.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Destinations, prefixOf } from './destinations.js';
 import { NameTable } from './names/patterns.js';
@@ -43,6 +48,15 @@ export interface FixedRoute extends RouteBase {
   /** Names that it is for, where it shares its listener. */
   readonly match: RouteConfig['match'];
   readonly target: Target;
+  /** Where connections of this route begin on a link; undefined: on a second connection at once. */
+  readonly via: LinkRoute | undefined;
+}
+
+export interface LinkRoute {
+  /** The core agent's link. */
+  readonly to: Endpoint;
+  /** When the shell itself wants a connection to leave the link. */
+  readonly move: StitchPolicy;
 }
 
 /** Leads to where the client says. */
@@ -136,7 +150,14 @@ class Planner {
       const usable = stitch !== 'never' && sameFamily(listen, to) && !isWildcard(sourceAddress);
       if (usable) this.#reserve(listen, [sourceAddress]);
       const pool = usable ? this.pools.get(sourceAddress) : undefined;
-      return { ...base, kind: 'fixed', match, prepend, target: { to, sourceAddress, pool } };
+      return {
+        ...base,
+        kind: 'fixed',
+        match,
+        prepend,
+        target: { to, sourceAddress, pool },
+        via: linkOf(config),
+      };
     }
     // Where it leads is not known yet; clients come to one of these addresses, and it goes out from the same.
     if (stitch !== 'never') this.#reserve(listen, listenAddresses(listen.address));
@@ -166,6 +187,12 @@ class Planner {
   #add(address: string, from: number, to: number): void {
     this.watch.set(`${address} ${from} ${to}`, { address, from, to });
   }
+}
+
+/** A core's link is on the address that the core offers, unless the route says another. */
+function linkOf({ via, core, link, move, stitch }: RouteConfig): LinkRoute | undefined {
+  if (via !== 'link' || !core) return undefined;
+  return { to: link ?? { address: core.address, port: LINK_PORT }, move: move ?? stitch };
 }
 
 /** For logs. */

@@ -1,3 +1,5 @@
+import type { LinkState } from '../midcom/port.js';
+
 /** The shell's counters. Plain numbers that only grow, but for the gauges at the end. */
 export class ShellCounters {
   accepted = 0;
@@ -15,6 +17,13 @@ export class ShellCounters {
   coreFailed = 0;
   /** The same of a peer that the core wanted to reach. */
   peerFailed = 0;
+  /** Connections that began on a link, and streams of a link that could not be had. */
+  linked = 0;
+  linkFailed = 0;
+  /** Of those: asked for by a core or the switch, moved to an inner connection, and moves that came to nothing. */
+  moveAsked = 0;
+  moved = 0;
+  moveFailed = 0;
   stitchAsked = 0;
   stitched = 0;
   refused = 0;
@@ -41,6 +50,7 @@ export interface ShellStats extends Readonly<ShellCounters> {
   /** Flows known to the switch whose port is held. */
   readonly flows: number;
   readonly load: number;
+  readonly links: readonly LinkState[];
   readonly ports: readonly {
     readonly address: string;
     readonly size: number;

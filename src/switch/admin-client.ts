@@ -66,6 +66,11 @@ export class AdminClient {
     return this.#json('GET', '/agents');
   }
 
+  move(agent: string, peer?: string): Promise<AgentView> {
+    const query = peer === undefined ? '' : `?${new URLSearchParams({ peer }).toString()}`;
+    return this.#json('POST', `/agents/${encodeURIComponent(agent)}/move${query}`);
+  }
+
   stats(): Promise<StatsView> {
     return this.#json('GET', '/stats');
   }

@@ -6,6 +6,7 @@
  *   GET  /flows/ID              FlowDetail
  *   POST /flows/ID/close        FlowDetail
  *   GET  /agents                AgentView[]
+ *   POST /agents/NAME/move?peer=  AgentView: asks a shell to take connections off their links
  *   GET  /stats                 StatsView
  *   GET  /events                FlowDetail a line, for every change from now on, until either side ends it
  *
@@ -64,6 +65,14 @@ export interface AgentView {
   readonly calls?: 'any' | readonly string[];
   /** Flows of its that have not ended. */
   readonly flows: number;
+  /** Links that it has, or listens for, and connections that are on them. */
+  readonly links?: readonly LinkView[];
+}
+
+export interface LinkView {
+  readonly endpoint: string;
+  readonly connections: number;
+  readonly streams: number;
 }
 
 export interface TableView {
@@ -98,6 +107,8 @@ export interface AdminBackend {
   /** Rejects with SUT_FLOW_UNKNOWN or SUT_FLOW_STATE. */
   close(id: string): Promise<FlowRecord>;
   agents(): Promise<readonly AgentView[]>;
+  /** Rejects with SUT_REQUEST_INVALID or SUT_SESSION_STATE. */
+  move(agent: string, peer: string | undefined): Promise<AgentView>;
   stats(): Promise<StatsView>;
   /** Calls for each change of a flow until the function that it gives back is called. */
   onFlow(listener: (record: FlowRecord) => void): () => void;
@@ -151,6 +162,7 @@ export function statusOf(code: ErrorCode): number {
     case 'SUT_FLOW_UNKNOWN':
       return 404;
     case 'SUT_FLOW_STATE':
+    case 'SUT_SESSION_STATE':
     case 'SUT_CONFLICT':
     case 'SUT_TABLE_LEASE':
       return 409;

@@ -90,6 +90,8 @@ export class AdminServer implements Startable {
         return flowDetail(await backend.close(id ?? ''));
       case 'GET agents':
         return backend.agents();
+      case 'POST agents/ID/move':
+        return backend.move(id ?? '', url.searchParams.get('peer') ?? undefined);
       case 'GET stats':
         return backend.stats();
       case 'GET events':

@@ -2,11 +2,20 @@
 import { createRequire } from 'node:module';
 import type { DataPlane } from '../dataplane/port.js';
 import type { FlowState } from '../flow/state.js';
+import type { LinkState } from '../midcom/port.js';
 import type { ControlServer } from '../midcom/server.js';
 import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
+import { SutureError } from '../platform/errors.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
-import { type AdminBackend, type AgentView, type StatsView, unknownFlow } from './admin-protocol.js';
+import { formatEndpoint, parseEndpoint } from '../wire/endpoint.js';
+import {
+  type AdminBackend,
+  type AgentView,
+  type LinkView,
+  type StatsView,
+  unknownFlow,
+} from './admin-protocol.js';
 import type { Control } from './control.js';
 import type { DiscoveryService } from './discovery.js';
 
@@ -48,7 +57,7 @@ export class Admin implements AdminBackend {
   async agents(): Promise<readonly AgentView[]> {
     return this.parts.server
       .agents()
-      .map(({ name, role, addresses, connected, peer, since, flows, watch, offers, calls }) => ({
+      .map(({ name, role, addresses, connected, peer, since, flows, watch, offers, calls, links }) => ({
         name,
         role,
         connected,
@@ -58,7 +67,20 @@ export class Admin implements AdminBackend {
         reserved: [...watch, ...offers],
         ...(calls.length > 0 && { calls }),
         flows,
+        ...(links.length > 0 && { links: links.map(linkView) }),
       }));
+  }
+
+  async move(name: string, peer: string | undefined): Promise<AgentView> {
+    const endpoint = peer === undefined ? undefined : parseEndpoint(peer);
+    if (peer !== undefined && !endpoint) {
+      const message = `peer: found ${JSON.stringify(peer)}, expected ADDRESS:PORT, [ADDRESS]:PORT for IPv6`;
+      throw new SutureError('SUT_REQUEST_INVALID', message);
+    }
+    this.parts.server.move(name, endpoint);
+    const found = (await this.agents()).find((agent) => agent.name === name);
+    if (!found) throw new SutureError('SUT_REQUEST_INVALID', `no agent has the name ${JSON.stringify(name)}`);
+    return found;
   }
 
   async stats(): Promise<StatsView> {
@@ -86,6 +108,10 @@ export class Admin implements AdminBackend {
   onFlow(listener: (record: FlowRecord) => void): () => void {
     return this.parts.control.onFlow(listener);
   }
+}
+
+function linkView({ endpoint, connections, streams }: LinkState): LinkView {
+  return { endpoint: formatEndpoint(endpoint), connections, streams };
 }
 
 function prefixed(prefix: string, counters: Readonly<Record<string, number>>): Record<string, number> {

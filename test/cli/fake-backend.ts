@@ -27,6 +27,7 @@ export const RECORDS: readonly FlowRecord[] = [
 export class FakeBackend implements AdminBackend {
   readonly records = new Map(RECORDS.map((record) => [record.id, record]));
   readonly listeners = new Set<(record: FlowRecord) => void>();
+  readonly moves: [name: string, peer: string | undefined][] = [];
   failure: unknown;
 
   async flows({ state, agent }: FlowFilter): Promise<FlowRecord[]> {
@@ -63,9 +64,20 @@ export class FakeBackend implements AdminBackend {
         addresses: ['10.201.2.2', 'fd00:201:2::2'],
         reserved: ['10.201.2.2:8080', '10.201.2.2:20000-29999'],
         flows: 2,
+        links: [
+          { endpoint: '10.201.3.2:57628', connections: 1, streams: 3 },
+          { endpoint: '10.201.3.3:57628', connections: 0, streams: 0 },
+        ],
       },
       { name: 'b1', role: 'core', connected: false, addresses: ['10.201.3.2'], reserved: [], flows: 0 },
     ];
+  }
+
+  async move(name: string, peer: string | undefined): Promise<AgentView> {
+    this.moves.push([name, peer]);
+    const agent = (await this.agents()).find((one) => one.name === name);
+    if (!agent) throw new SutureError('SUT_REQUEST_INVALID', `no agent has the name ${name}`);
+    return agent;
   }
 
   async stats(): Promise<StatsView> {

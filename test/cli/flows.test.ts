@@ -127,6 +127,20 @@ t.test('watching until Ctrl-C, or until the switch stops', async (t) => {
   t.match(ended.json, { id: 'f-2', state: 'closed' });
 });
 
+t.test('asking a shell to move its connections off their links', async (t) => {
+  const { setting, backend } = await running(t);
+  const asked = await suture(['agents', 'move', 'a1', '--peer', '10.201.1.2:4000'], setting);
+  t.equal(asked.code, 0);
+  t.match(asked.out, 'a1 was asked to move those of 10.201.1.2:4000 (it reported 3 in all)');
+  t.match((await suture(['agents', 'move', 'a1', '--json'], setting)).json, { name: 'a1' });
+  t.strictSame(backend.moves, [
+    ['a1', '10.201.1.2:4000'],
+    ['a1', undefined],
+  ]);
+  const unknown = await suture(['agents', 'move', 'nobody', '--json'], setting);
+  t.match([unknown.code, unknown.json], [1, { error: { code: 'SUT_REQUEST_INVALID' } }]);
+});
+
 t.test('agents and stats', async (t) => {
   const { setting, backend } = await running(t);
   t.strictSame((await suture(['agents', '--json'], setting)).json, await backend.agents());
@@ -135,7 +149,8 @@ t.test('agents and stats', async (t) => {
     agents,
     /^a1 +shell +connected +10\.201\.2\.2:51000 .* 2 +10\.201\.2\.2, fd00:201:2::2 +10\.201\.2\.2:8080,/m,
   );
-  t.match(agents, /^b1 +core +away +- +- +0 +10\.201\.3\.2 +-$/m);
+  t.match(agents, /^a1 .* 10\.201\.3\.2:57628 up, 3 on it; 10\.201\.3\.3:57628 down, 0 on it$/m);
+  t.match(agents, /^b1 +core +away +- +- +0 +10\.201\.3\.2 +- +-$/m);
   t.strictSame((await suture(['stats', '--json'], setting)).json, await backend.stats());
   const stats = (await suture(['stats'], setting)).out;
   t.match(stats, /^data path +userspace on to-e, to-a$/m);

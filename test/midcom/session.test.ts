@@ -74,7 +74,13 @@ t.test('an agent has to come from one of its addresses, or from the host of the 
     ['fe80::1%eth0:4000', false],
     ['unknown', false],
   ] as const) {
-    const session = { peer, since: 0, event: () => undefined, terminate: () => undefined };
+    const session = {
+      peer,
+      since: 0,
+      event: () => undefined,
+      move: () => undefined,
+      terminate: () => undefined,
+    };
     const open = () => opening.open(request.value, session);
     if (allowed) t.equal(open().agent.session, session, peer);
     else t.throws(open, { code: 'SUT_IDENTITY' }, peer);

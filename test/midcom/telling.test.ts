@@ -30,7 +30,7 @@ function scene(teardown: TeardownMode, { answers = true, sessions = true } = {})
     const made = new Agent({ name, role: name, addresses: [] }, DEFAULT_LIMITS, 0);
     made.answers = answers;
     const event = ({ event: told }: LoggedEvent): void => void heard.push(`${name}: ${textOf(told)}`);
-    if (sessions) made.session = { peer: '', since: 0, event, terminate: () => {} };
+    if (sessions) made.session = { peer: '', since: 0, event, move: () => {}, terminate: () => {} };
     return made;
   };
   const [shell, core] = [agent('shell'), agent('core')];

@@ -28,15 +28,18 @@ const route = (port: number, stitch: string): string =>
 const ROUTES = [
   route(80, ''),
   route(81, `, stitch: ${after}, from: [10.0.0.0/8], prepend: proxy-v2, match: { sni: [a.b], host: [a.b] }`),
+  route(85, ', via: link, link: 10.0.0.2:57628, move: now'),
+  route(86, ', via: link, move: { after: { bytes: 1, age: 1 } }'),
   '{ listen: 10.0.0.1:82, peer: 10.0.0.2:80 }',
   '{ listen: 10.0.0.1:83, socks5: true, allow: ["10.0.0.2:80"] }',
   '{ listen: 10.0.0.1:84, socks5: { users: [{ user: u, password: p }] }, allow: ["*:*"] }',
 ];
+const coreLink = '{ listen: 10.0.0.1:57628, auth: { mode: psk, key: 0123456789abcdef } }';
 const SMALLEST: Readonly<Record<Role, string>> = {
   // The keys without a default are given, so that they are looked for.
   switch: 'name: NAME\ninterfaces: [i]\nauth: { mode: none }\nredis: { user: u, password: p, ca: /f }\n',
-  shell: `name: NAME\nauth: { mode: none }\nports: 2000-2999\nroutes: [${ROUTES.join(', ')}]\n`,
-  core: 'name: NAME\nauth: { mode: none }\noffers: [10.0.0.1:80]\n',
+  shell: `name: NAME\nlink: { auth: { mode: psk, key: 0123456789abcdef } }\nauth: { mode: none }\nports: 2000-2999\nroutes: [${ROUTES.join(', ')}]\n`,
+  core: `name: NAME\nauth: { mode: none }\noffers: [10.0.0.1:80]\ndeliver: 127.0.0.1:80\nlink: ${coreLink}\n`,
 };
 
 for (const [role, heading] of [

@@ -2,8 +2,16 @@
 import type { FlowSnapshot } from '../../src/dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../../src/flow/endpoints.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
-import type { AgentEvent, FlowEnd, Reservation, SwitchClient, TeardownMode } from '../../src/midcom/port.js';
+import type {
+  AgentEvent,
+  FlowEnd,
+  LinkState,
+  Reservation,
+  SwitchClient,
+  TeardownMode,
+} from '../../src/midcom/port.js';
 import { SutureError } from '../../src/platform/errors.js';
+import type { Endpoint } from '../../src/wire/endpoint.js';
 
 export type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
 
@@ -36,6 +44,8 @@ export class FakeSwitch implements SwitchClient {
   onProceed: (id: string) => Promise<void> | void = () => {};
   onRelease: (id: string) => Promise<void> | void = () => {};
   readonly flows = new Map<string, FlowSnapshot>();
+  links: readonly LinkState[] = [];
+  readonly #moves: ((peer: Endpoint | undefined) => void)[] = [];
   readonly #events: ((event: AgentEvent) => void)[] = [];
   readonly #sessions: ((change: SessionChange) => void)[] = [];
 
@@ -90,6 +100,19 @@ export class FakeSwitch implements SwitchClient {
   async list(): Promise<FlowSnapshot[]> {
     this.lists += 1;
     return [...this.flows.values()];
+  }
+
+  report(links: readonly LinkState[]): void {
+    this.links = links;
+  }
+
+  onMove(listener: (peer: Endpoint | undefined) => void): void {
+    this.#moves.push(listener);
+  }
+
+  /** Asks for a move as a switch does. */
+  askMove(peer?: Endpoint): void {
+    for (const listener of this.#moves) listener(peer);
   }
 
   onEvent(listener: (event: AgentEvent) => void): void {

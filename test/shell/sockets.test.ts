@@ -3,7 +3,7 @@ import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/platform/clock.js';
-import { codeOf, isPortBusy, openConnection, resetSocket, wasReset } from '../../src/shell/sockets.js';
+import { codeOf, isPortBusy, openConnection, resetSocket, wasReset } from '../../src/platform/sockets.js';
 import { dial, freeEndpoint, HOST, listen, readAll } from './support.js';
 
 async function pairOfSockets(t: Test): Promise<[Socket, Socket]> {

@@ -6,9 +6,9 @@ import type { Clock } from '../../src/platform/clock.js';
 import { systemClock } from '../../src/platform/clock.js';
 import type { RouteConfig, ShellConfig } from '../../src/platform/config/index.js';
 import { silentLog } from '../../src/platform/log.js';
+import { wasReset } from '../../src/platform/sockets.js';
 import { type RunningShell, startShell } from '../../src/shell/main.js';
 import type { Resolve } from '../../src/shell/resolve.js';
-import { wasReset } from '../../src/shell/sockets.js';
 import type { Endpoint } from '../../src/wire/endpoint.js';
 import { FakeSwitch } from './fake-switch.js';
 

@@ -19,11 +19,14 @@ export type { DestinationRule } from './routes.js';
 export {
   CONTROL_PORT,
   type CoreConfig,
+  type CoreLinkConfig,
+  type CoreMove,
   DISCOVERY_PORT,
+  LINK_PORT,
   type RouteConfig,
   type ShellConfig,
   type StitchConditions,
   type StitchPolicy,
   type SwitchConfig,
 } from './schema.js';
-export { type HostPort, isName, Mismatch, NAME_FORM } from './values.js';
+export { type HostPort, isName, type LinkAuth, Mismatch, NAME_FORM } from './values.js';

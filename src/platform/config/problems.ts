@@ -52,6 +52,8 @@ export function hideCredentials(text: string): string {
   return text.replace(/\/\/.*@/, '//…@').replace(/(\w*password=)[^&]*/gi, '$1…');
 }
 
+const SECRETS: ReadonlySet<PropertyKey | undefined> = new Set(['password', 'key']);
+
 /** `FILE:LINE: PATH: found X, expected Y` */
 export function problemText(problem: Problem, file: string, document: Document, lines: LineCounter): string {
   const { path, expected, unknownKey } = problem;
@@ -60,7 +62,7 @@ export function problemText(problem: Problem, file: string, document: Document, 
   const place = line === undefined ? file : `${file}:${line}`;
   const where = pathText(full) || 'the whole file';
   if (unknownKey !== undefined) return `${place}: ${where}: found an unknown key, expected ${expected}`;
-  const found = path.at(-1) === 'password' ? 'a value that is not shown' : showValue(plainAt(document, path));
+  const found = SECRETS.has(path.at(-1)) ? 'a value that is not shown' : showValue(plainAt(document, path));
   return `${place}: ${where}: found ${found}, expected ${expected}`;
 }
 

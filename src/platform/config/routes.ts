@@ -19,7 +19,6 @@ import {
   scalar,
   section,
   size,
-  supported,
 } from './values.js';
 
 const CONDITIONS = 'bytes, age, packets, shellLoad, timeOfDay, type';
@@ -143,7 +142,9 @@ export const route = section({
     .min(1, { error: 'a list of at least one address or prefix' })
     .exactOptional(),
   prepend: oneOf(['proxy-v2']).exactOptional(),
-  via: supported(['tcp'], ['link']).default('tcp'),
+  via: oneOf(['tcp', 'link']).default('tcp'),
+  link: endpoint.exactOptional(),
+  move: stitch.exactOptional(),
   stitch: stitch.default('now'),
   teardown: oneOf(['core', 'control', 'shell', 'both']).default('core'),
 }).superRefine((found, context) => {
@@ -157,8 +158,32 @@ export const route = section({
   for (const key of ['match', 'prepend'] as const) {
     if (found.core === undefined && found[key] !== undefined) complain(key, 'this key only with core');
   }
+  checkLink(found, complain);
   if (found.socks5 === undefined && found.allow !== undefined) complain('allow', 'this key only with socks5');
 });
+
+type LinkKeys = {
+  readonly via: 'tcp' | 'link';
+  readonly core?: unknown;
+  readonly link?: unknown;
+  readonly move?: z.output<typeof stitch>;
+  readonly stitch: z.output<typeof stitch>;
+};
+
+/** The switch counts no packets of a connection before it has left the link. */
+function checkLink(found: LinkKeys, complain: (key: string, message: string) => void): void {
+  const { via, core, link, move } = found;
+  if (via === 'tcp') {
+    if (link !== undefined) complain('link', 'this key only with via: link');
+    if (move !== undefined) complain('move', 'this key only with via: link');
+    return;
+  }
+  if (core === undefined) complain('via', 'tcp (link only with core)');
+  const policy = move ?? found.stitch;
+  if (typeof policy !== 'object' || policy.after.packets === undefined) return;
+  if (move !== undefined) complain('move', 'conditions without packets: on a link none are counted');
+  else complain('move', 'now, never, or conditions without packets, since stitch waits for packets');
+}
 
 type Route = z.output<typeof route>;
 

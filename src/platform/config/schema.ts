@@ -16,6 +16,7 @@ import {
   endpoint,
   type HostPort,
   interfaceName,
+  linkAuth,
   listenPoint,
   listOf,
   log,
@@ -119,6 +120,12 @@ export const switchSchema = section({
   }
 });
 
+/** TCP port of a core agent's link, unless a route says another. */
+export const LINK_PORT = 57628;
+const LINK_STREAMS = 1000;
+
+const shellLink = section({ auth: linkAuth, streams: count(1, 1_000_000).default(LINK_STREAMS) });
+
 export const shellSchema = section({
   name,
   switch: switchPoint.default('discover'),
@@ -126,6 +133,7 @@ export const shellSchema = section({
   auth,
   ports: portRange,
   routes: listOf('routes', route).min(1, { error: 'a list of at least one route' }),
+  link: shellLink.exactOptional(),
   limits: section({
     connections: count(1, 1_000_000).default(10_000),
     buffer: size(4096, 64 * MEGABYTE).default(64 * 1024),
@@ -138,14 +146,45 @@ export const shellSchema = section({
     keepalive: durationOrOff(1_000, MAX_KEEPALIVE).default(MINUTE),
   }).prefault({}),
   log,
-}).superRefine(({ routes, ports }, context) => {
+}).superRefine(({ routes, ports, link }, context) => {
   const complain = (path: (string | number)[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
   checkListeners(routes, complain);
+  const linked = routes.findIndex(({ via }) => via === 'link');
+  if (linked >= 0 && !link) complain(['link'], `a mapping with auth, since routes[${linked}] has via: link`);
   for (const [i, { listen }] of routes.entries()) {
     if (listen.port < ports.from || listen.port > ports.to) continue;
     complain(['routes', i, 'listen'], `a port outside the reserved ports ${ports.from}-${ports.to}`);
   }
+});
+
+const MOVE = 'never, now, or { after: { bytes, age } }';
+
+/** When a core agent asks that a connection leaves its link. */
+const coreMove = z.union(
+  [
+    z.enum(['never', 'now'], { error: MOVE }),
+    section({
+      after: section({
+        bytes: size(1, Number.MAX_SAFE_INTEGER).exactOptional(),
+        age: duration.exactOptional(),
+      }).refine((conditions) => Object.keys(conditions).length > 0, {
+        error: 'at least one of bytes, age',
+      }),
+    }),
+  ],
+  { error: MOVE },
+);
+
+const coreLink = section({
+  listen: endpoint,
+  auth: linkAuth,
+  move: coreMove.default('never'),
+  streams: count(1, 1_000_000).default(LINK_STREAMS),
+  connections: count(1, 1_000_000).default(10_000),
+  buffer: size(4096, 64 * MEGABYTE).default(64 * 1024),
+  connect: duration.default(10_000),
+  drain: duration.default(30_000),
 });
 
 const CALLS = "any, or a list of shells' endpoints";
@@ -159,12 +198,21 @@ export const coreSchema = section({
   calls: z
     .union([z.literal('any', { error: CALLS }), listOf('endpoints', endpoint)], { error: CALLS })
     .exactOptional(),
+  deliver: endpoint.exactOptional(),
+  link: coreLink.exactOptional(),
   log,
-}).superRefine(({ offers, calls }, context) => {
+}).superRefine(({ offers, calls, deliver, link }, context) => {
   const complain = (path: (string | number)[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
   const text = offers.map((offer) => `${offer.address} ${offer.port}`);
   repeated(text, (at) => complain(['offers', at], 'an endpoint that is offered once'));
+  if (link && !deliver) complain(['deliver'], 'ADDRESS:PORT of a local server, since there is a link');
+  if (deliver && !link) complain(['link'], 'a mapping with listen and auth, since deliver is given');
+  if (deliver && text.includes(`${deliver.address} ${deliver.port}`))
+    complain(['deliver'], 'an endpoint that is not offered: what is offered, this agent listens on itself');
+  if (link && text.includes(`${link.listen.address} ${link.listen.port}`))
+    complain(['link', 'listen'], 'an endpoint that is not offered');
+  if (link && offers.length === 0) complain(['offers'], 'a list of at least one endpoint with link');
   if (offers.length === 0 && calls === undefined) {
     complain(['offers'], 'a list of at least one endpoint (of none only where calls is written out)');
   } else if (offers.length === 0 && calls?.length === 0) {
@@ -180,6 +228,8 @@ function repeated(values: readonly string[], complain: (at: number) => void): vo
 export type SwitchConfig = Omit<z.output<typeof switchSchema>, 'admin'> & { admin: string };
 export type ShellConfig = z.output<typeof shellSchema>;
 export type CoreConfig = z.output<typeof coreSchema> & { calls: 'any' | HostPort[] };
+export type CoreMove = z.output<typeof coreMove>;
+export type CoreLinkConfig = z.output<typeof coreLink>;
 export type RouteConfig = ShellConfig['routes'][number];
 export type StitchPolicy = RouteConfig['stitch'];
 export type StitchConditions = Extract<StitchPolicy, object>['after'];

@@ -237,4 +237,23 @@ export const auth = z.strictObject(
   },
 );
 
+const LINK_AUTH = '{ mode: psk, key: … } or { mode: none }, written out';
+const MIN_KEY = 16;
+
+/** How the two ends of a link know each other. Like `auth` it has to be written out. */
+export const linkAuth = z.discriminatedUnion(
+  'mode',
+  [
+    section({
+      mode: z.literal('psk'),
+      key: scalar<string>(`a secret of at least ${MIN_KEY} characters, the same at both ends`, (found) =>
+        typeof found === 'string' && found.length >= MIN_KEY ? found : undefined,
+      ),
+    }),
+    section({ mode: z.literal('none') }),
+  ],
+  { error: LINK_AUTH },
+);
+export type LinkAuth = z.output<typeof linkAuth>;
+
 export const log = section({ level: oneOf(LOG_LEVELS).default('info') }).prefault({});

@@ -1,12 +1,12 @@
 /** A connection that says by SOCKS where it wants to go: asks, looks the name up, and holds it to the rules. */
 import { isIPv6, type Socket } from 'node:net';
 import { inTime } from '../../platform/in-time.js';
+import { codeOf } from '../../platform/sockets.js';
 import { canonicalAddress } from '../../wire/endpoint.js';
 import type { Arrival, Dismissal } from '../arrival.js';
 import type { ShellContext } from '../context.js';
 import { Greeting } from '../greeting.js';
 import type { SocksRoute } from '../routes.js';
-import { codeOf } from '../sockets.js';
 import { Reply, requestReply, type SocksRequest } from './codec.js';
 import { shakeHands } from './handshake.js';
 

@@ -25,10 +25,13 @@ import {
   Event,
   List,
   ListResult,
+  Move,
   Open,
   OpenResult,
   Proceed,
   ProceedResult,
+  Report,
+  ReportResult,
   Reserve,
   ReserveResult,
   Status,
@@ -54,14 +57,17 @@ export interface AgentMessage {
     | { $case: "status"; value: Status }
     | { $case: "list"; value: List }
     | { $case: "proceed"; value: Proceed }
+    | { $case: "report"; value: Report }
     | undefined;
 }
 
 export interface SwitchMessage {
-  message: { $case: "reply"; value: Reply } | { $case: "event"; value: Event } | {
-    $case: "terminated";
-    value: Terminated;
-  } | undefined;
+  message:
+    | { $case: "reply"; value: Reply }
+    | { $case: "event"; value: Event }
+    | { $case: "terminated"; value: Terminated }
+    | { $case: "move"; value: Move }
+    | undefined;
 }
 
 /** Each request gets exactly one, in the order in which the switch finishes them. */
@@ -78,6 +84,7 @@ export interface Reply {
     | { $case: "status"; value: StatusResult }
     | { $case: "list"; value: ListResult }
     | { $case: "proceed"; value: ProceedResult }
+    | { $case: "report"; value: ReportResult }
     | undefined;
 }
 
@@ -114,6 +121,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "proceed":
         Proceed.encode(message.request.value, writer.uint32(74).fork()).join();
+        break;
+      case "report":
+        Report.encode(message.request.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -204,6 +214,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.request = { $case: "proceed", value: Proceed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.request = { $case: "report", value: Report.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -232,6 +250,9 @@ export const SwitchMessage: MessageFns<SwitchMessage> = {
         break;
       case "terminated":
         Terminated.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
+      case "move":
+        Move.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
     }
     return writer;
@@ -272,6 +293,14 @@ export const SwitchMessage: MessageFns<SwitchMessage> = {
             }
 
             message.message = { $case: "terminated", value: Terminated.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "move", value: Move.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -326,6 +355,9 @@ export const Reply: MessageFns<Reply> = {
         break;
       case "proceed":
         ProceedResult.encode(message.result.value, writer.uint32(90).fork()).join();
+        break;
+      case "report":
+        ReportResult.encode(message.result.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -430,6 +462,14 @@ export const Reply: MessageFns<Reply> = {
             }
 
             message.result = { $case: "proceed", value: ProceedResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.result = { $case: "report", value: ReportResult.decode(reader, reader.uint32()) };
             continue;
           }
         }

@@ -9,8 +9,9 @@
  * paused or has ended, and `node:net` gives no other way.
  */
 import type { Socket } from 'node:net';
-import { NO_BYTES } from './arrival.js';
 import { codeOf, resetSocket, wasReset } from './sockets.js';
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** One direction. */
 class Pump {
@@ -125,7 +126,14 @@ export class Relay {
   }
 
   start(): void {
-    const { opened, early } = this.#options;
+    if (!this.watch()) return;
+    this.startUp();
+    this.startDown();
+  }
+
+  /** Answers for both sockets from now on, before a byte is copied. False: one of them was dead already. */
+  watch(): boolean {
+    const { opened } = this.#options;
     const openedSocket = this[opened];
     openedSocket.on('end', () => {
       this.#endedOpenedFirst = openedSocket.writableEnded;
@@ -138,11 +146,22 @@ export class Relay {
     const dead = [this.outer, this.inner].find((socket) => socket.destroyed);
     if (dead) {
       this.#abort(dead, 'ECONNRESET');
-      return;
+      return false;
     }
+    return true;
+  }
+
+  /** Begins to copy from the peer to the core. */
+  startUp(): void {
+    const { opened, early } = this.#options;
     this.#up.start(opened === 'inner' ? early : NO_BYTES);
-    this.#down.start(opened === 'outer' ? early : NO_BYTES);
     this.outer.resume();
+  }
+
+  /** Begins to copy from the core to the peer. */
+  startDown(): void {
+    const { opened, early } = this.#options;
+    this.#down.start(opened === 'outer' ? early : NO_BYTES);
     this.inner.resume();
   }
 

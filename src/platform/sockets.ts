@@ -4,9 +4,9 @@
  */
 import { readSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import type { Clock } from '../platform/clock.js';
-import { SutureError } from '../platform/errors.js';
-import type { Endpoint } from '../wire/endpoint.js';
+import type { Clock } from './clock.js';
+import type { HostPort } from './config/index.js';
+import { SutureError } from './errors.js';
 
 /**
  * Closes with a RST. libuv refuses that while a shutdown is under way (EINVAL), and Node then forgets the
@@ -77,10 +77,10 @@ export function keepaliveOptions(quietMs: number): KeepaliveOptions {
 }
 
 export interface ConnectRequest {
-  readonly to: Endpoint;
-  readonly localAddress: string;
+  readonly to: HostPort;
   /** Undefined: the kernel chooses. */
-  readonly localPort: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
   readonly timeoutMs: number;
   readonly keepalive?: KeepaliveOptions;
   /** Gives the attempt up. */
@@ -94,7 +94,7 @@ export async function openConnection(request: ConnectRequest, clock: Clock): Pro
   const socket = connect({
     host: to.address,
     port: to.port,
-    localAddress,
+    ...(localAddress === undefined ? {} : { localAddress }),
     ...(localPort === undefined ? {} : { localPort }),
     allowHalfOpen: true,
     noDelay: true,
@@ -121,7 +121,7 @@ export async function openConnection(request: ConnectRequest, clock: Clock): Pro
   }
 }
 
-function timeoutError(to: Endpoint, timeoutMs: number): SutureError {
+function timeoutError(to: HostPort, timeoutMs: number): SutureError {
   return new SutureError(
     'SUT_TIMEOUT',
     `${to.address} port ${to.port} did not answer within ${timeoutMs} ms; check that it is up and routed`,
