@@ -290,6 +290,12 @@ const cases: [Role, string, string, string][] = [
   ],
   [
     'switch',
+    'to-a,',
+    '10.201.2.0/33,',
+    'interfaces[1]: found "10.201.2.0/33", expected the name of a network interface (1 to 15 characters), or a prefix',
+  ],
+  [
+    'switch',
     'role: shell',
     'role: shel',
     'f.yaml:7: agents[0].role: found "shel", expected one of shell, core',

@@ -15,7 +15,7 @@ import {
   durationOrOff,
   endpoint,
   type HostPort,
-  interfaceName,
+  interfacePoint,
   listenPoint,
   listOf,
   log,
@@ -70,7 +70,7 @@ const agent = section({
 
 export const switchSchema = section({
   name,
-  interfaces: listOf('interfaces', interfaceName).min(1, { error: 'a list of at least one interface' }),
+  interfaces: listOf('interfaces', interfacePoint).min(1, { error: 'a list of at least one interface' }),
   auth,
   table: table.default('memory'),
   group: name.default('default'),
