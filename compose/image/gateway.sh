@@ -7,4 +7,6 @@ for address in ${GATEWAY_ADDRESSES:-}; do
   interface=$(ip -o -4 address show to "$address" | { read -r _ name _ || exit 1; echo "$name"; })
   ip address replace "$address" dev "$interface"
 done
+# What the engine set up before that: it would lead to this host itself.
+ip route delete default 2>/dev/null || :
 exec suture switch "$@"
