@@ -32,11 +32,17 @@ function packages() {
     .filter((path) => existsSync(join(root, path)));
 }
 
+/** What only people and compilers read. */
+const UNUSED = /\.(d\.[cm]?ts|map|md)$|\/node_modules\/(@types|cap\/deps|koffi\/vendor)(\/|$)/;
+
 const target = process.argv[2];
 if (target === undefined) throw new Error('usage: collect.mjs DIR');
 if (!isReady() && !setup()) process.exit(1);
 for (const path of ['package.json', 'LICENSE', 'proto', 'dist', ...packages()]) {
-  cpSync(join(root, path), join(target, 'suture', path), { recursive: true });
+  cpSync(join(root, path), join(target, 'suture', path), {
+    recursive: true,
+    filter: (file) => !UNUSED.test(file),
+  });
 }
 chmodSync(join(target, 'suture/dist/cli/main.js'), 0o755);
 cpSync(join(root, 'workload/build'), join(target, 'workload'), { recursive: true });
