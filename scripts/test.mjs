@@ -10,7 +10,7 @@ import { passOn, stopSignal } from './pass-on.mjs';
 import { root, setup } from './setup.mjs';
 import { TapReport } from './tap-report.mjs';
 
-const END_TO_END = ['test/e2e/', 'test/compose/'];
+const END_TO_END = ['test/e2e/', 'test/compose/compose.'];
 /** End-to-end tests that have one data path, or none. */
 const ON_ONE_PATH = ['adopt', 'bench', 'compose', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'table'];
 
