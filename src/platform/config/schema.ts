@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { formatRedisUrl, parseRedisUrl, REDIS_URL_FORM, type RedisTarget } from './redis-url.js';
 import { checkListeners, route } from './routes.js';
 import {
+  absolutePath,
   address,
   auth,
   count,
@@ -77,6 +78,7 @@ export const switchSchema = section({
   durability: oneOf(['strict', 'relaxed']).default('strict'),
   redis: redis.prefault({}),
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
+  bpffs: absolutePath.default('/sys/fs/bpf'),
   agents: listOf('agents', agent).default([]),
   control: section({ listen: listenPoint.default({ address: '*', port: CONTROL_PORT }) }).prefault({}),
   discovery,

@@ -199,6 +199,10 @@ export const unixSocket = scalar<string>(
   (path) => `unix:${path}`,
 );
 
+export const absolutePath = scalar<string>('an absolute path', (found) =>
+  typeof found === 'string' && /^\/[^\0]*$/.test(found) ? found : undefined,
+);
+
 /** Milliseconds; above zero. */
 export const duration = scalar<number>(
   `${DURATION_FORM}, above zero`,
