@@ -4,7 +4,7 @@
  *
  * What the server sends carries its SHA-256 in a trailer. The last line of standard output is a JSON document, with
  * `ok`; the exit code says the same. A line `at N` is written for every MB before that. With --slow-until it reads
- * a few MB a second until FILE exists, so that whoever wants to do something in mid-download has the time.
+ * some 3 MB a second until FILE exists, so that whoever wants to do something in mid-download has the time.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 const MB = 1_000_000;
-const SLOW_PIECE_PAUSE_MS = 10;
+const SLOW_PIECE_PAUSE_MS = 20;
 
 const { values, positionals } = parseArgs({
   options: { 'slow-until': { type: 'string' } },

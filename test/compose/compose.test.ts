@@ -1,7 +1,7 @@
 /**
  * compose/ as people bring it up, with whatever container engine the environment names: a download through a stitched
  * flow on the kernel path, and one that goes on while the gateway's container is killed and started again. The engine
- * must have the base images or be able to fetch them. About 20 s, most of it for containers to start and stop.
+ * must have the base images or be able to fetch them. About 30 s, most of it for containers to start and stop.
  */
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/platform/clock.js';
@@ -9,11 +9,11 @@ import type { AgentView, FlowDetail, FlowView, StatsView } from '../../src/switc
 import { ComposeProject, type Running, whyNoEngine } from '../support/compose/project.js';
 
 const PROJECT = 'suture-test';
-const BYTES = 200_000_000;
+const BYTES = 50_000_000;
 /** More than can be read slowly for as long as the gateway is away. */
-const LONG = 800_000_000;
-/** More than the buffers on the way may hold: it can only come if the kernel goes on translating. */
-const BEYOND_BUFFERS = 16_000_000;
+const LONG = 300_000_000;
+/** More than a receive buffer may hold (net.ipv4.tcp_rmem): it can only come if the kernel goes on translating. */
+const BEYOND_BUFFERS = 8_000_000;
 const GO = '/tmp/go';
 /** CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF: their bits in linux/capability.h. */
 const GATEWAY_CAPABILITIES = (1n << 12n) | (1n << 13n) | (1n << 38n) | (1n << 39n);
