@@ -302,7 +302,9 @@ function javaWorkload() {
     say('compiling the Java workload');
     rmSync(build, { recursive: true, force: true });
     mkdirSync(build, { recursive: true });
-    run('javac', 'javac', ['--release', String(JDK_MIN), '-Xlint:all', '-Werror', '-d', build, ...sources]);
+    // Where the locale is none, as in a container, javac would take the sources for ASCII.
+    const asUtf8 = ['--release', String(JDK_MIN), '-encoding', 'UTF-8'];
+    run('javac', 'javac', [...asUtf8, '-Xlint:all', '-Werror', '-d', build, ...sources]);
   });
 }
 

@@ -10,9 +10,9 @@ import { passOn, stopSignal } from './pass-on.mjs';
 import { root, setup } from './setup.mjs';
 import { TapReport } from './tap-report.mjs';
 
-const END_TO_END = 'test/e2e/';
+const END_TO_END = ['test/e2e/', 'test/compose/compose.'];
 /** End-to-end tests that have one data path, or none. */
-const ON_ONE_PATH = ['adopt', 'bench', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'table'];
+const ON_ONE_PATH = ['adopt', 'bench', 'compose', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'table'];
 
 function testFiles() {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
@@ -42,7 +42,7 @@ async function main(given) {
   }
   if (!setup({ tests: true })) return 1;
   const files = given.length > 0 ? given : testFiles();
-  const endToEnd = files.filter((file) => file.includes(END_TO_END));
+  const endToEnd = files.filter((file) => END_TO_END.some((folder) => file.includes(folder)));
   const unit = files.filter((file) => !endToEnd.includes(file));
   const report = new TapReport((text) => process.stdout.write(text));
   const onBoth = endToEnd.filter((file) => !ON_ONE_PATH.includes(basename(file, '.test.ts')));

@@ -55,6 +55,7 @@ async function startKernel({ config, clock, log }: DataPlaneParts): Promise<Data
   const plane = new KernelDataPlane({
     name: config.name,
     interfaces: config.interfaces,
+    bpffs: config.bpffs,
     maxFlows: config.limits.flows,
     engine: engineOptions(config),
     clock,

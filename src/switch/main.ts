@@ -3,6 +3,7 @@
  * thread, the discovery captures. The control thread (`control-thread.ts`) has everything else, so that
  * neither a flood of packets nor a busy control service holds up the other.
  */
+import { networkInterfaces } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { DataPlane } from '../dataplane/port.js';
 import { DataPlaneService } from '../dataplane/remote.js';
@@ -14,6 +15,7 @@ import type { Logger } from '../platform/log.js';
 import { startDataPlane } from './choose-dataplane.js';
 import type { FromControl, ToControl } from './control-thread.js';
 import { DiscoveryCapture } from './discovery-capture.js';
+import { namesOf } from './interfaces.js';
 
 export interface SwitchOptions {
   readonly config: SwitchConfig;
@@ -21,7 +23,8 @@ export interface SwitchOptions {
   readonly clock: SystemClock;
 }
 
-export async function startSwitch({ config, log, clock }: SwitchOptions): Promise<Running> {
+export async function startSwitch({ config: given, log, clock }: SwitchOptions): Promise<Running> {
+  const config = { ...given, interfaces: namesOf(given.interfaces, networkInterfaces()) };
   // The admin socket is made by the control thread, and only this one may say who can open it.
   process.umask(0o077);
   let fail: (cause: unknown) => void = () => {};

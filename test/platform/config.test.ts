@@ -51,6 +51,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     durability: 'strict',
     redis: { timeout: 1_000, lease: 2_000, queue: 100_000, events: 10_000 },
     dataplane: 'auto',
+    bpffs: '/sys/fs/bpf',
     agents: [
       { name: 'a1', role: 'shell', addresses: ['10.201.2.2', 'fd00:201:2::2'] },
       { name: 'b1', role: 'core', addresses: ['10.201.3.2', 'fd00:201:3::2'] },
@@ -288,6 +289,12 @@ const cases: [Role, string, string, string][] = [
     'to-a,',
     'much-too-long-name,',
     'interfaces[1]: found "much-too-long-name", expected the name of a network interface',
+  ],
+  [
+    'switch',
+    'to-a,',
+    '10.201.2.0/33,',
+    'interfaces[1]: found "10.201.2.0/33", expected the name of a network interface (1 to 15 characters), or a prefix',
   ],
   [
     'switch',

@@ -55,3 +55,11 @@ export async function mountBpffs(): Promise<void> {
   const mount = `findmnt -t bpf --mountpoint ${BPFFS} || mount -t bpf -o mode=700 bpf ${BPFFS}`;
   await run('flock', [BPFFS, 'sh', '-c', mount]);
 }
+
+/** Mounts one where it usually is; anywhere else it must be there. */
+export async function requireBpffs(path: string): Promise<void> {
+  if (isBpffs(path)) return;
+  if (path === BPFFS) return mountBpffs();
+  const message = `${path} is not a BPF filesystem; mount -t bpf bpf ${path}, or correct \`bpffs\``;
+  throw new SutureError('SUT_DATAPLANE_UNAVAILABLE', message);
+}

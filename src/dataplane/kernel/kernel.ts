@@ -16,7 +16,7 @@ import { repeat } from '../../platform/repeat.js';
 import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../port.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
 import { Answer, Ask, COUNTERS, From, ID_BYTES, LAYOUT } from './layout.js';
-import { ElementFlag, type RingBuffer } from './libbpf.js';
+import { BPFFS, ElementFlag, type RingBuffer } from './libbpf.js';
 import { Owners } from './owners.js';
 import { type KernelInterface, KernelProgram } from './program.js';
 import { RecordView, readEvent, writeEndpoints, writeOffsets } from './records.js';
@@ -33,6 +33,8 @@ const REQUEST_FRAME = 256;
 export interface KernelOptions {
   readonly name: string;
   readonly interfaces: readonly string[];
+  /** Where the BPF filesystem is mounted; by default where it usually is. */
+  readonly bpffs?: string;
   readonly maxFlows: number;
   readonly engine: Partial<EngineOptions>;
   readonly clock: SystemClock;
@@ -75,10 +77,10 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async start(): Promise<void> {
-    const { clock, log, name, maxFlows } = this.options;
+    const { bpffs = BPFFS, clock, log, name, maxFlows } = this.options;
     const interfaces = await interfacesOf(this.options.interfaces);
     this.firstInterface = interfaces[0]?.index ?? 0;
-    const program = new KernelProgram({ name, interfaces, maxFlows, engine: this.engine });
+    const program = new KernelProgram({ name, interfaces, bpffs, maxFlows, engine: this.engine });
     await program.start();
     this.program = program;
     this.owners = new Owners(program.map('owners'));

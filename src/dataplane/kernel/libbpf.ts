@@ -6,7 +6,7 @@ export { BpfError, Errno } from './bpf-error.js';
 export { type BatchCursor, BpfMap, ElementFlag, MapType } from './bpf-map.js';
 export { BpfObject } from './bpf-object.js';
 export { BpfProgram, type TestResult, type TestRun } from './bpf-program.js';
-export { BPFFS, BPFFS_MEND, ensureBpffs, isBpffs, mountBpffs } from './bpffs.js';
+export { BPFFS, BPFFS_MEND, ensureBpffs, isBpffs, mountBpffs, requireBpffs } from './bpffs.js';
 export { type OnRecord, RingBuffer } from './ring-buffer.js';
 export {
   attachIngress,

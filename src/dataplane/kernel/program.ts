@@ -17,18 +17,18 @@ import {
   BpfObject,
   type BpfProgram,
   detachIngress,
-  isBpffs,
   MapType,
-  mountBpffs,
   queryIngress,
   RingBuffer,
   removeUnusedHook,
+  requireBpffs,
 } from './libbpf.js';
 import { isKernelAtLeast, OBJECT_PATH } from './requirements.js';
 
 /** Where the program sits among others at an interface: early, under a handle to be recognized by. */
 const PLACE = { handle: 0x5754, priority: 1 } as const;
-const PINS = join(BPFFS, 'suture');
+const FOLDER = 'suture';
+const PINS = join(BPFFS, FOLDER);
 const PINNED = ['flows', 'connections', 'free_slots', 'owners', 'events', 'counters', 'replies', 'unpaired'];
 /** include/uapi/linux/bpf.h: a flag of bpf_l4_csum_replace that older kernels refuse. */
 const BPF_F_IPV6 = { flag: 128, since: [6, 16] } as const;
@@ -41,6 +41,8 @@ export interface KernelInterface {
 export interface KernelProgramOptions {
   readonly name: string;
   readonly interfaces: readonly KernelInterface[];
+  /** Where the BPF filesystem is mounted. */
+  readonly bpffs: string;
   readonly maxFlows: number;
   readonly engine: EngineOptions;
 }
@@ -55,7 +57,7 @@ export class KernelProgram {
 
   constructor(private readonly options: KernelProgramOptions) {
     const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '0';
-    this.folder = join(PINS, `${options.name}-${namespace}`);
+    this.folder = join(options.bpffs, FOLDER, `${options.name}-${namespace}`);
   }
 
   get control(): BpfProgram {
@@ -71,7 +73,7 @@ export class KernelProgram {
 
   /** All or nothing: what was attached or pinned anew is taken back when a step fails. */
   async start(): Promise<void> {
-    if (!isBpffs(BPFFS)) await mountBpffs();
+    await requireBpffs(this.options.bpffs);
     const attached = this.options.interfaces.filter(({ index }) => queryIngress(index, PLACE));
     if (attached.length === 0) rmSync(this.folder, { recursive: true, force: true });
     mkdirSync(this.folder, { recursive: true });

@@ -2,13 +2,11 @@
  * One route of a shell: where it listens, and where what comes in there goes. Which keys go together is checked
  * here too.
  */
-import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import type { PortRange } from '../host.js';
 import { parsePortRange } from '../host.js';
 import { formatTimeWindow, parseTimeWindow, TIME_WINDOW_FORM, type TimeWindow } from '../units.js';
 import {
-  canonicalAddress,
   count,
   duration,
   endpoint,
@@ -16,6 +14,7 @@ import {
   listOf,
   namePattern,
   oneOf,
+  readPrefix,
   scalar,
   section,
   size,
@@ -81,16 +80,6 @@ const destination = scalar<DestinationRule>(
     return `${host.includes(':') ? `[${host}]` : host}:${ports}`;
   },
 );
-
-/** `10.0.0.0/8`, or an address, which is a prefix of its whole length. */
-function readPrefix(text: string): string | undefined {
-  const [, addressPart = '', lengthPart] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const address = canonicalAddress(addressPart);
-  if (address === undefined) return undefined;
-  const most = isIPv6(address) ? 128 : 32;
-  const length = lengthPart === undefined ? most : Number(lengthPart);
-  return length <= most ? `${address}/${length}` : undefined;
-}
 
 const clientPrefix = scalar<string>('an address, or a prefix such as 10.0.0.0/8 or fd00::/8', (found) =>
   typeof found === 'string' ? readPrefix(found) : undefined,

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { formatRedisUrl, parseRedisUrl, REDIS_URL_FORM, type RedisTarget } from './redis-url.js';
 import { checkListeners, route } from './routes.js';
 import {
+  absolutePath,
   address,
   auth,
   count,
@@ -15,7 +16,7 @@ import {
   durationOrOff,
   endpoint,
   type HostPort,
-  interfaceName,
+  interfacePoint,
   linkAuth,
   listenPoint,
   listOf,
@@ -71,13 +72,14 @@ const agent = section({
 
 export const switchSchema = section({
   name,
-  interfaces: listOf('interfaces', interfaceName).min(1, { error: 'a list of at least one interface' }),
+  interfaces: listOf('interfaces', interfacePoint).min(1, { error: 'a list of at least one interface' }),
   auth,
   table: table.default('memory'),
   group: name.default('default'),
   durability: oneOf(['strict', 'relaxed']).default('strict'),
   redis: redis.prefault({}),
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
+  bpffs: absolutePath.default('/sys/fs/bpf'),
   agents: listOf('agents', agent).default([]),
   control: section({ listen: listenPoint.default({ address: '*', port: CONTROL_PORT }) }).prefault({}),
   discovery,

@@ -79,6 +79,16 @@ export function canonicalAddress(text: string): string | undefined {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
 }
 
+/** `10.0.0.0/8`, or an address, which is a prefix of its whole length. */
+export function readPrefix(text: string): string | undefined {
+  const [, addressPart = '', lengthPart] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const address = canonicalAddress(addressPart);
+  if (address === undefined) return undefined;
+  const most = isIPv6(address) ? 128 : 32;
+  const length = lengthPart === undefined ? most : Number(lengthPart);
+  return length <= most ? `${address}/${length}` : undefined;
+}
+
 export function formatHostPort({ address, port }: HostPort): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
@@ -122,12 +132,17 @@ export function text(what: string) {
 }
 
 /** What Linux takes as an interface name (dev_valid_name in net/core/dev.c). */
-export const interfaceName = scalar<string>(
-  'the name of a network interface (1 to 15 characters)',
-  (found) =>
-    typeof found === 'string' && /^[^\s/:]{1,15}$/.test(found) && found !== '.' && found !== '..'
-      ? found
-      : undefined,
+function isInterfaceName(text: string): boolean {
+  return /^[^\s/:]{1,15}$/.test(text) && text !== '.' && text !== '..';
+}
+
+/** An interface by its name, or by a prefix that it has an address in; no name has a slash. */
+export const interfacePoint = scalar<string>(
+  'the name of a network interface (1 to 15 characters), or a prefix such as 10.0.0.0/8 that it has an address in',
+  (found) => {
+    if (typeof found !== 'string') return undefined;
+    return found.includes('/') ? readPrefix(found) : isInterfaceName(found) ? found : undefined;
+  },
 );
 
 export const address = scalar<string>('an IPv4 or IPv6 address', (found) =>
@@ -182,6 +197,10 @@ export const unixSocket = scalar<string>(
     return path !== undefined && Buffer.byteLength(path) <= 107 ? path : undefined;
   },
   (path) => `unix:${path}`,
+);
+
+export const absolutePath = scalar<string>('an absolute path', (found) =>
+  typeof found === 'string' && /^\/[^\0]*$/.test(found) ? found : undefined,
 );
 
 /** Milliseconds; above zero. */

@@ -1,6 +1,12 @@
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import t from 'tap';
-import { BPFFS, ensureBpffs, isBpffs, mountBpffs } from '../../../src/dataplane/kernel/libbpf.js';
+import {
+  BPFFS,
+  ensureBpffs,
+  isBpffs,
+  mountBpffs,
+  requireBpffs,
+} from '../../../src/dataplane/kernel/libbpf.js';
 import { run } from '../../../src/platform/process.js';
 import { pinFolder } from './support.js';
 
@@ -27,6 +33,14 @@ t.test('elsewhere it is refused with its mend', async (t) => {
       message: `${path} is not on a BPF filesystem; mount -t bpf bpf /sys/fs/bpf`,
     });
   }
+});
+
+t.test('one that a config names has to be there', async (t) => {
+  await requireBpffs(await pinFolder(t));
+  await t.rejects(requireBpffs('/tmp'), {
+    code: 'SUT_DATAPLANE_UNAVAILABLE',
+    message: '/tmp is not a BPF filesystem; mount -t bpf bpf /tmp, or correct `bpffs`',
+  });
 });
 
 t.test('it is mounted once, whoever asks', async (t) => {
