@@ -4,7 +4,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
 import { type LabHost, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
@@ -42,6 +41,11 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+/** What a rig needs of a test. */
+export interface Teardowns {
+  teardown(work: () => Promise<void>): unknown;
+}
+
 export interface PathOptions {
   readonly routes?: readonly RouteConfig[];
   readonly switchConfig?: ConfigObject;
@@ -77,7 +81,7 @@ export class Rig {
   }
 
   /** Makes the lab; the test's teardown removes it with all that was started in it. */
-  static async up(t: Test, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
+  static async up(t: Teardowns, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
     await removeLeftovers();
     rigs += 1;
     const rig = new Rig(`sut-${process.pid}-${rigs}`);
