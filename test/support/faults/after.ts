@@ -4,9 +4,13 @@ import type { Field } from './field.js';
 const END_MS = 60_000;
 const STOPPED = /"stopped"/;
 
-/** No live flow in the table, none in the agents' books, no socket left on any host. */
-export async function untilEmpty(field: Field): Promise<void> {
+/**
+ * No live flow in the table, none in the agents' books, no socket left on any host. Where nobody is left who could
+ * end the other half of a lost connection, its socket is remembered in place of being waited for.
+ */
+export async function untilEmpty(field: Field, { orphans }: { readonly orphans: boolean }): Promise<void> {
   const { stage } = field.rig;
+  if (orphans) for (const line of await sockets(field)) field.orphans.add(line);
   let left: string[] = [];
   await stage.until(
     async () => {
@@ -43,7 +47,7 @@ async function booked({ rig }: Field): Promise<string[]> {
 }
 
 /** TIME-WAIT is the end of an ordered close, and the control connections stay. */
-async function sockets({ rig }: Field): Promise<string[]> {
+async function sockets({ rig, orphans }: Field): Promise<string[]> {
   const hosts = ['e', 'a', 'b'] as const;
   const texts = await Promise.all(
     hosts.map((host) => rig.tool(host, ['ss', '-Htan', 'state', 'connected', 'exclude', 'time-wait'])),
@@ -52,6 +56,7 @@ async function sockets({ rig }: Field): Promise<string[]> {
     text
       .split('\n')
       .filter((line) => line !== '' && !line.includes(':57626'))
-      .map((line) => `${hosts[i]}: ${line.replace(/\s+/g, ' ').trim()}`),
+      .map((line) => `${hosts[i]}: ${line.replace(/\s+/g, ' ').trim()}`)
+      .filter((line) => !orphans.has(line)),
   );
 }

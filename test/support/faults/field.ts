@@ -43,6 +43,8 @@ export interface FieldOptions {
 }
 
 export class Field {
+  /** Sockets that an injection is known to leave for ever, as `after.ts` names them. */
+  readonly orphans = new Set<string>();
   readonly #programs = new Map<Part | 'workload', Program>();
 
   private constructor(
@@ -85,18 +87,18 @@ export class Field {
   }
 
   async cut(part: Part): Promise<void> {
-    const [host, rules] = cutOf(part);
-    const chain = (name: string): string =>
-      `chain ${name} { type filter hook ${name} priority -400; ${rules}\n }`;
+    const { host, rules } = cutOf(part);
+    const chain = (name: 'prerouting' | 'output'): string =>
+      `chain ${name} {\ntype filter hook ${name} priority -400\n${rules[name]}\n}`;
     await this.rig.tool(
       host,
       ['nft', '-f', '-'],
-      `table inet fault { ${chain('prerouting')} ${chain('output')} }`,
+      `table inet fault {\n${chain('prerouting')}\n${chain('output')}\n}\n`,
     );
   }
 
   async mend(part: Part): Promise<void> {
-    await this.rig.tool(cutOf(part)[0], ['nft', 'delete', 'table', 'inet', 'fault']);
+    await this.rig.tool(cutOf(part).host, ['nft', 'delete', 'table', 'inet', 'fault']);
   }
 
   /** Everybody is there, and knows of the others. */
@@ -141,8 +143,15 @@ export class Field {
   }
 }
 
-function cutOf(part: Part): [LabHost, string] {
-  if (part === 'shell') return ['a', 'meta iif != lo drop\nmeta oif != lo drop'];
-  if (part === 'redis') return ['s', REDIS];
-  return [part === 'core' ? 'b' : 's', CONTROL];
+interface Cut {
+  readonly host: LabHost;
+  readonly rules: { readonly prerouting: string; readonly output: string };
+}
+
+function cutOf(part: Part): Cut {
+  if (part === 'shell') {
+    return { host: 'a', rules: { prerouting: 'iifname != "lo" drop', output: 'oifname != "lo" drop' } };
+  }
+  const rules = part === 'redis' ? REDIS : CONTROL;
+  return { host: part === 'core' ? 'b' : 's', rules: { prerouting: rules, output: rules } };
 }

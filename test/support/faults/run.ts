@@ -63,7 +63,10 @@ async function one(
   await field.ready();
   const results = await load.finish();
   matrix.add(injection, results);
-  await untilEmpty(field);
+  const { part, fault } = injection;
+  const isOrphaning =
+    field.path === 'userspace' && part === 'switch' && (fault === 'kill' || fault === 'empty');
+  await untilEmpty(field, { orphans: isOrphaning });
   const bad = results.filter(({ outcome }) => outcome !== 'ok');
   const text = bad.map(({ phase, kind, outcome, bytes }) =>
     `${phase} ${kind} ${outcome} ${bytes || ''}`.trim(),
