@@ -27,6 +27,7 @@ import type { AgentRole, FlowEnd, Reservation, SwitchClient, TeardownMode } from
 import { type MidcomLog, PROTOCOL_VERSIONS } from './service.js';
 
 type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
+type SessionListener = (change: SessionChange, left: readonly FlowSnapshot[]) => void;
 
 /** Says where the control service is, or rejects; asked before every attempt. */
 export type Locate = (signal: AbortSignal) => Promise<Endpoint>;
@@ -67,7 +68,7 @@ export class ControlClient implements SwitchClient {
   private readonly locate: Locate;
   private readonly random: () => number;
   private readonly eventListeners: ((event: FlowEvent) => void)[] = [];
-  private readonly sessionListeners: ((change: SessionChange) => void)[] = [];
+  private readonly sessionListeners: SessionListener[] = [];
   private waiters: (() => void)[] = [];
   private conversation: Conversation | undefined;
   private isReady = false;
@@ -164,7 +165,7 @@ export class ControlClient implements SwitchClient {
     this.eventListeners.push(listener);
   }
 
-  onSession(listener: (change: SessionChange) => void): void {
+  onSession(listener: SessionListener): void {
     this.sessionListeners.push(listener);
   }
 
@@ -242,10 +243,22 @@ export class ControlClient implements SwitchClient {
     const change = before === undefined ? 'opened' : before === instance ? 'resumed' : 'renewed';
     if (change === 'renewed') this.forgetFlows();
     else if (change === 'resumed') await this.catchUp(conversation, opened);
+    const left = change === 'opened' ? await this.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
     this.becomeReady();
-    this.tellSession(change);
+    this.tellSession(change, left);
     return opened.lifetimeSeconds;
+  }
+
+  /**
+   * What an earlier process of this agent left with the switch. Its lifetimes may be about to end, since nobody has
+   * renewed them meanwhile.
+   */
+  private async takeOver(conversation: Conversation, opened: OpenResult): Promise<FlowSnapshot[]> {
+    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
+    const flows = await this.listOn(conversation);
+    for (const flow of flows) this.known.set(flow.id, flow);
+    return flows;
   }
 
   /** After a pause: renews what is left of the flows' lifetimes, and settles what was not heard. */
@@ -375,8 +388,8 @@ export class ControlClient implements SwitchClient {
     for (const listener of this.eventListeners) listener(event);
   }
 
-  private tellSession(change: SessionChange): void {
-    for (const listener of this.sessionListeners) listener(change);
+  private tellSession(change: SessionChange, left: readonly FlowSnapshot[] = []): void {
+    for (const listener of this.sessionListeners) listener(change, left);
   }
 }
 

@@ -50,5 +50,11 @@ export interface SwitchClient {
   list(): Promise<FlowSnapshot[]>;
   onEvent(listener: (event: FlowEvent) => void): void;
   /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
-  onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;
+  onSession(
+    listener: (
+      change: 'lost' | 'resumed' | 'renewed' | 'opened',
+      /** With `opened`: flows that an earlier process of this agent left with the switch. */
+      left: readonly FlowSnapshot[],
+    ) => void,
+  ): void;
 }

@@ -151,9 +151,10 @@ export class Transactions {
 
   async list(agent: Agent): Promise<FlowSnapshot[]> {
     const all = agent.flows.size === 0 ? [] : await this.options.backend.list();
-    return all.filter(({ id }) => {
-      const record = agent.flows.get(id);
-      return record !== undefined && record.rule !== 'reserving';
+    return all.flatMap((flow) => {
+      const record = agent.flows.get(flow.id);
+      if (record === undefined || record.rule === 'reserving') return [];
+      return [{ ...flow, ends: { outer: record.outer, inner: record.inner } }];
     });
   }
 
