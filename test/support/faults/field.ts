@@ -101,6 +101,19 @@ export class Field {
     await this.rig.tool(cutOf(part).host, ['nft', 'delete', 'table', 'inet', 'fault']);
   }
 
+  /** The switch's interface towards the part's host goes down, and with it the routes by it. */
+  async linkDown(part: Part): Promise<void> {
+    await this.rig.tool('s', ['ip', 'link', 'set', linkOf(part), 'down']);
+  }
+
+  /** As whatever configures an interface would: the kernel forgets IPv6 addresses of one that is down. */
+  async linkUp(part: Part): Promise<void> {
+    const link = linkOf(part);
+    const address = `fd00:201:${part === 'shell' ? 2 : 3}::1/64`;
+    await this.rig.tool('s', ['ip', 'link', 'set', link, 'up']);
+    await this.rig.tool('s', ['ip', '-6', 'addr', 'replace', address, 'dev', link, 'nodad']);
+  }
+
   /** Everybody is there, and knows of the others. */
   async ready(): Promise<void> {
     const { stage } = this.rig;
@@ -141,6 +154,10 @@ export class Field {
     await redis.line(/Ready to accept connections/, START_MS);
     return redis;
   }
+}
+
+function linkOf(part: Part): string {
+  return part === 'shell' ? 'to-a' : 'to-b';
 }
 
 interface Cut {

@@ -19,6 +19,10 @@ export async function inject(
     await field.cut(part);
     await clock.sleep(pauseMs);
     await field.mend(part);
+  } else if (fault === 'link') {
+    await field.linkDown(part);
+    await clock.sleep(pauseMs);
+    await field.linkUp(part);
   } else {
     await field.kill(part);
     if (fault === 'empty') {

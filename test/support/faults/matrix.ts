@@ -16,6 +16,7 @@ const FAULT_NAMES = {
   kill: 'SIGKILL, restart',
   stop: 'SIGSTOP',
   cut: 'network cut',
+  link: 'link down',
   empty: 'restart empty',
 } as const;
 

@@ -7,9 +7,9 @@ export type Part = (typeof PARTS)[number];
 /**
  * `kill`: SIGKILL and a restart at once. `stop`: SIGSTOP, and SIGCONT after the pause. `cut`: no packet of its
  * passes for the pause; of the shell's host none at all, of the others those of the control service or of Redis.
- * `empty`: SIGKILL, and a restart after the pause with nothing of what it had known.
+ * `link`: the switch's interface towards the part's host is down for the pause, so that routes go with it. `empty`: SIGKILL, and a restart after the pause with nothing of what it had known.
  */
-export const FAULTS = ['kill', 'stop', 'cut', 'empty'] as const;
+export const FAULTS = ['kill', 'stop', 'cut', 'link', 'empty'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export const PHASES = ['relayed', 'cutting', 'stitched', 'closing'] as const;
@@ -32,6 +32,14 @@ export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): b
   return part === 'switch' && path === 'userspace' && phase !== 'relayed';
 }
 
+/** Every fault that each part can have. */
+export const INJECTIONS: readonly Injection[] = PARTS.flatMap((part) =>
+  FAULTS.filter((fault) => fault !== 'link' || part === 'shell' || part === 'core').map((fault) => ({
+    part,
+    fault,
+  })),
+);
+
 /** Every fault of every part `times` times, in an order that the seed makes. */
 export function sequence(
   random: Random,
@@ -40,7 +48,7 @@ export function sequence(
 ): Injection[] {
   const all: Injection[] = [];
   for (let i = 0; i < times; i++) {
-    const once = PARTS.flatMap((part) => FAULTS.map((fault) => ({ part, fault }))).filter(wanted);
+    const once = INJECTIONS.filter(wanted);
     for (let left = once.length; left > 0; left--)
       all.push(...once.splice(random.int(0, once.length - 1), 1));
   }

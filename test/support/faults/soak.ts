@@ -12,7 +12,7 @@ import { stopShell, untilEmpty } from './after.js';
 import { Field, PORTS } from './field.js';
 import { inject } from './inject.js';
 import { Memory } from './memory.js';
-import { FAULTS, type Injection, PARTS, type Path } from './plan.js';
+import { INJECTIONS, type Injection, type Path } from './plan.js';
 
 const { values } = parseArgs({
   options: {
@@ -41,8 +41,8 @@ const FORGOTTEN_MS = 30_000;
 const teardowns: (() => Promise<void>)[] = [];
 const say = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
 
-const all: Injection[] = PARTS.flatMap((part) => FAULTS.map((fault) => ({ part, fault }))).filter(
-  ({ part, fault }) => part === 'redis' || fault === 'stop' || fault === 'cut',
+const all = INJECTIONS.filter(
+  ({ part, fault }) => part === 'redis' || (fault !== 'kill' && fault !== 'empty'),
 );
 
 async function faults(field: Field, memory: Memory): Promise<number> {
