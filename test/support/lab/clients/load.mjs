@@ -18,7 +18,7 @@ const STEP_MS = 20;
 const CHUNK = 8192;
 /** More than all buffers between the two ends hold. */
 const STALLED_BYTES = 24_000_000;
-const BOTH_BYTES = 16_000_000;
+const BOTH_BYTES = 24_000_000;
 
 class Lost extends Error {
   constructor(outcome, bytes = 0) {
@@ -59,13 +59,13 @@ class Wire {
     });
   }
 
-  /** What came next, or undefined at the end. */
-  async take() {
+  /** What came next, or undefined at the end. `isDue`: the other end has something to send. */
+  async take(isDue = true) {
     const since = performance.now();
     for (;;) {
       const piece = this.socket.read();
       if (piece !== null) {
-        this.#waited(since);
+        if (isDue) this.#waited(since);
         return piece;
       }
       if (this.#ended) return undefined;
@@ -136,25 +136,24 @@ function pause() {
 /** Compares a stream with what it should be, as it comes. */
 class Expected {
   wrong = 0;
-  #left;
   #prng;
 
   constructor(bytes, seed) {
-    this.#left = bytes;
+    this.left = bytes;
     this.#prng = new Prng(seed);
   }
 
   /** What lies behind the end of the stream. */
   take(piece) {
-    const mine = piece.subarray(0, this.#left);
+    const mine = piece.subarray(0, this.left);
     const right = this.#prng.fill(Buffer.allocUnsafe(mine.length));
     if (!mine.equals(right)) for (let i = 0; i < mine.length; i++) if (mine[i] !== right[i]) this.wrong += 1;
-    this.#left -= mine.length;
+    this.left -= mine.length;
     return piece.subarray(mine.length);
   }
 
   check() {
-    if (this.wrong + this.#left > 0) throw new Lost('wrong', this.wrong + this.#left);
+    if (this.wrong + this.left > 0) throw new Lost('wrong', this.wrong + this.left);
   }
 }
 
@@ -230,7 +229,9 @@ async function both(wire, seed) {
   const expected = new Expected(BOTH_BYTES, seed);
   const tail = [];
   const receiving = (async () => {
-    for (let piece = await wire.take(); piece !== undefined; piece = await wire.take()) {
+    for (;;) {
+      const piece = await wire.take(expected.left > 0);
+      if (piece === undefined) return;
       tail.push(expected.take(piece));
       if (!told.go) await pause();
     }
