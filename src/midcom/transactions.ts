@@ -95,6 +95,16 @@ export class Transactions {
     for (const event of held) this.deliver(record, event);
   }
 
+  /** Ends a flow that its agent has not been told of, and never will be. */
+  async abandon(id: string): Promise<void> {
+    const record = this.flows.get(id);
+    if (!record) return;
+    record.held = undefined;
+    record.expiresAt = 0;
+    // If it does not end now, it is tried again.
+    await this.expire(record);
+  }
+
   async enable(
     agent: Agent,
     id: string,

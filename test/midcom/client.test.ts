@@ -181,6 +181,28 @@ t.test('a flow whose reply was lost is released', async (t) => {
   t.equal(rig.server.counters().flows, 0);
 });
 
+t.test('a flow that is made after its session was taken over is released', async (t) => {
+  const { rig, proxy, shell } = await scene(t);
+  let release = (): void => undefined;
+  rig.backend.gates.set(
+    'pair',
+    new Promise((resolve) => {
+      release = resolve;
+    }),
+  );
+  const refused = t.rejects(shell.pair(outer, inner), { code: 'SUT_SESSION_STATE' });
+  await until(() => rig.backend.calls.includes('pair'));
+  proxy.cut();
+  await refused;
+  await until(() => shell.changes.includes('resumed'));
+  rig.backend.gates.clear();
+  release();
+  await until(() => rig.backend.calls.includes('close'));
+  await until(() => rig.server.counters().flows === 0);
+  t.equal(rig.backend.flows.size, 0, 'nobody will ever ask for it');
+  await shell.pair(outer, inner);
+});
+
 t.test('a reply that comes too late is for nobody, and its flow is released', async (t) => {
   const { rig, shell } = await scene(t, { requestTimeoutMs: 100 });
   let release = (): void => undefined;
