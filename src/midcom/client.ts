@@ -56,8 +56,8 @@ export interface SwitchClientOptions {
 const REQUEST_TIMEOUT_MS = 5_000;
 const BACKOFF = { firstMs: 250, mostMs: 10_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
-/** A flow in one of these has its sockets in the shell, or nowhere. */
-const UNCUT: ReadonlySet<string> = new Set(['watched', 'relayed', 'refused']);
+/** From one of these on a flow lives without its shell's sockets. */
+const CUT: ReadonlySet<string> = new Set(['cutting', 'stitched', 'broken', 'closed']);
 
 export function createSwitchClient(options: SwitchClientOptions): SwitchClient {
   return new ControlClient(options);
@@ -269,7 +269,7 @@ export class ControlClient implements SwitchClient {
     const flows = await this.listOn(conversation);
     if (this.unansweredPairs > 0) {
       // Flows whose id never arrived: nobody here will ever use them.
-      const orphans = flows.filter(({ id, state }) => !this.known.has(id) && UNCUT.has(state));
+      const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
       await Promise.allSettled(orphans.map(({ id }) => this.releaseOn(conversation, id)));
       this.unansweredPairs = 0;
     }
@@ -348,7 +348,8 @@ export class ControlClient implements SwitchClient {
     if (!event) return;
     const { flow } = event;
     if (flow.state === 'closed' || flow.state === 'broken') this.known.delete(flow.id);
-    else this.known.set(flow.id, flow);
+    // A shell hears of its flows by replies first; one that it hears of only so is an orphan.
+    else if (this.options.role === 'core' || this.known.has(flow.id)) this.known.set(flow.id, flow);
     this.tellEvent(event);
   }
 
@@ -391,6 +392,11 @@ export class ControlClient implements SwitchClient {
   private tellSession(change: SessionChange, left: readonly FlowSnapshot[] = []): void {
     for (const listener of this.sessionListeners) listener(change, left);
   }
+}
+
+/** What was not cut may be `closing` too, with its FIN on the way through the shell. */
+function wasCut({ state, history }: FlowSnapshot): boolean {
+  return CUT.has(state) || history.some((step) => CUT.has(step.state));
 }
 
 function everything(lifetimeSeconds: number) {
