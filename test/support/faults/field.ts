@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { LabHost } from '../../../src/lab/layout.js';
 import type { Program } from '../../../src/lab/program.js';
 import { type ConfigObject, endpointOf, HTTP_PORT, RAW_PORT, route } from '../../../src/lab/stage.js';
+import { systemClock } from '../../../src/platform/clock.js';
 import { Rig, type Teardowns } from '../lab/rig.js';
 import type { Part, Path } from './plan.js';
 
@@ -45,6 +46,7 @@ export interface FieldOptions {
 export class Field {
   /** Sockets that an injection is known to leave for ever, as `after.ts` names them. */
   readonly orphans = new Set<string>();
+  readonly clock = systemClock;
   readonly #programs = new Map<Part | 'workload', Program>();
 
   private constructor(

@@ -1,7 +1,7 @@
 /**
  * Short connections one after the other, on so many at a time, each checked byte for byte, until a file appears.
  * Arguments: host, http and raw (ports), workers, gapMs, until. Reports at the end how many went `ok`, were `refused`
- * (never opened), `lost` (opened, and broken) or `wrong`.
+ * (never opened, or reset before their first byte), `lost` (opened, and broken) or `wrong`.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -71,7 +71,8 @@ async function one(turn) {
   try {
     return (await talk(socket, turn + 1)) ? 'ok' : 'wrong';
   } catch {
-    return 'lost';
+    // Before its first byte: the shell could not reach the core in time, and said so.
+    return socket.bytesRead === 0 ? 'refused' : 'lost';
   } finally {
     socket.destroy();
   }
