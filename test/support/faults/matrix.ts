@@ -46,7 +46,9 @@ export class Matrix {
     return this.#each((injection, phase, { lost, silent, bytes }) => {
       const name = `${this.path}: ${injection.part}, ${FAULT_NAMES[injection.fault]}, ${phase}`;
       const unkept = lost > 0 && !mayLose(injection, phase, this.path) ? [`${lost} connections lost`] : [];
-      const hung = silent > 0 ? [`${silent} ends heard nothing`] : [];
+      // When the userspace path's process is gone nobody is left to tell an end that only listens.
+      const mayHang = injection.part === 'switch' && mayLose(injection, phase, this.path);
+      const hung = silent > 0 && !mayHang ? [`${silent} ends heard nothing`] : [];
       const wrong = bytes > 0 ? [`${bytes} bytes wrong`] : [];
       const all = [...unkept, ...hung, ...wrong];
       return all.length > 0 ? [`${name}: ${all.join(', ')}`] : [];
