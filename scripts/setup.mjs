@@ -24,6 +24,7 @@ import { createRequire } from 'node:module';
 import { machine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { capIsPatched, patchCap } from './patch-cap.mjs';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -213,12 +214,26 @@ function nativeModulesLoad() {
 function npmPackages() {
   if (npmIsCurrent()) return;
   say('installing npm packages (npm ci)');
+  // The native modules are compiled by install scripts; typescript and tap are development dependencies.
+  const args = ['ci', '--include=dev', '--ignore-scripts=false', '--no-audit', '--no-fund'];
+  run('npm ci', 'npm', args, { env: compilingEnv() });
+}
+
+function compilingEnv() {
   const env = { ...process.env };
   // The headers that came with this Node spare node-gyp a download.
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include/node/node.h'))) env.npm_config_nodedir = prefix;
-  // The native modules are compiled by install scripts; typescript and tap are development dependencies.
-  run('npm ci', 'npm', ['ci', '--include=dev', '--ignore-scripts=false', '--no-audit', '--no-fund'], { env });
+  return env;
+}
+
+function patchedPackages() {
+  if (capIsPatched(root)) return;
+  say('mending and compiling the cap addon');
+  const rebuild = () =>
+    run('npm rebuild', 'npm', ['rebuild', 'cap', '--ignore-scripts=false'], { env: compilingEnv() });
+  const problem = patchCap(root, rebuild);
+  if (problem) throw new SetupFailure(problem);
 }
 
 function filesBelow(folder, accept) {
@@ -317,6 +332,7 @@ export function setup({ bench = false, tests = false } = {}) {
     debianPackages(bench);
     if (tests) testPackages();
     npmPackages();
+    patchedPackages();
     typescript();
     kernelProgram();
     javaWorkload();

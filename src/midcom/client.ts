@@ -36,6 +36,7 @@ import type {
 import { type MidcomLog, PROTOCOL_VERSIONS } from './service.js';
 
 type SessionChange = 'lost' | 'resumed' | 'renewed' | 'opened';
+type SessionListener = (change: SessionChange, left: readonly FlowSnapshot[]) => void;
 
 /** Says where the control service is, or rejects; asked before every attempt. */
 export type Locate = (signal: AbortSignal) => Promise<Endpoint>;
@@ -65,8 +66,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const BACKOFF = { firstMs: 250, mostMs: 10_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
 const REPORT_MS = 1_000;
-/** A flow in one of these has its sockets in the shell, or nowhere. */
-const UNCUT: ReadonlySet<string> = new Set(['watched', 'relayed', 'refused']);
+/** From one of these on a flow lives without its shell's sockets. */
+const CUT: ReadonlySet<string> = new Set(['cutting', 'stitched', 'broken', 'closed']);
 
 export function createSwitchClient(options: SwitchClientOptions): SwitchClient {
   return new ControlClient(options);
@@ -77,7 +78,7 @@ export class ControlClient implements SwitchClient {
   private readonly locate: Locate;
   private readonly random: () => number;
   private readonly eventListeners: ((event: AgentEvent) => void)[] = [];
-  private readonly sessionListeners: ((change: SessionChange) => void)[] = [];
+  private readonly sessionListeners: SessionListener[] = [];
   private readonly moveListeners: ((peer: Endpoint | undefined) => void)[] = [];
   private waiters: (() => void)[] = [];
   private conversation: Conversation | undefined;
@@ -191,7 +192,7 @@ export class ControlClient implements SwitchClient {
     this.eventListeners.push(listener);
   }
 
-  onSession(listener: (change: SessionChange) => void): void {
+  onSession(listener: SessionListener): void {
     this.sessionListeners.push(listener);
   }
 
@@ -271,10 +272,22 @@ export class ControlClient implements SwitchClient {
     const change = before === undefined ? 'opened' : before === instance ? 'resumed' : 'renewed';
     if (change === 'renewed') this.forgetFlows();
     else if (change === 'resumed') await this.catchUp(conversation, opened);
+    const left = change === 'opened' ? await this.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
     this.becomeReady();
-    this.tellSession(change);
+    this.tellSession(change, left);
     return opened.lifetimeSeconds;
+  }
+
+  /**
+   * What an earlier process of this agent left with the switch. Its lifetimes may be about to end, since nobody has
+   * renewed them meanwhile.
+   */
+  private async takeOver(conversation: Conversation, opened: OpenResult): Promise<FlowSnapshot[]> {
+    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
+    const flows = await this.listOn(conversation);
+    for (const flow of flows) this.known.set(flow.id, flow);
+    return flows;
   }
 
   /** After a pause: renews what is left of the flows' lifetimes, and settles what was not heard. */
@@ -285,7 +298,7 @@ export class ControlClient implements SwitchClient {
     const flows = await this.listOn(conversation);
     if (this.unansweredPairs > 0) {
       // Flows whose id never arrived: nobody here will ever use them.
-      const orphans = flows.filter(({ id, state }) => !this.known.has(id) && UNCUT.has(state));
+      const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
       await Promise.allSettled(orphans.map(({ id }) => this.releaseOn(conversation, id)));
       this.unansweredPairs = 0;
     }
@@ -389,7 +402,8 @@ export class ControlClient implements SwitchClient {
     if (!event) return;
     const { flow } = event;
     if (flow.state === 'closed' || flow.state === 'broken') this.known.delete(flow.id);
-    else this.known.set(flow.id, flow);
+    // A shell hears of its flows by replies first; one that it hears of only so is an orphan.
+    else if (this.options.role === 'core' || this.known.has(flow.id)) this.known.set(flow.id, flow);
     this.tellEvent(event);
   }
 
@@ -429,9 +443,14 @@ export class ControlClient implements SwitchClient {
     for (const listener of this.eventListeners) listener(event);
   }
 
-  private tellSession(change: SessionChange): void {
-    for (const listener of this.sessionListeners) listener(change);
+  private tellSession(change: SessionChange, left: readonly FlowSnapshot[] = []): void {
+    for (const listener of this.sessionListeners) listener(change, left);
   }
+}
+
+/** What was not cut may be `closing` too, with its FIN on the way through the shell. */
+function wasCut({ state, history }: FlowSnapshot): boolean {
+  return CUT.has(state) || history.some((step) => CUT.has(step.state));
 }
 
 function everything(lifetimeSeconds: number) {

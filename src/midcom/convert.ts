@@ -156,6 +156,8 @@ export function flowMessage(flow: FlowSnapshot): common.Flow {
     down: flow.down,
     toShellStitched: flow.toShellStitched,
     history: flow.history.map(({ state, at }) => ({ state: STATE_NUMBERS[state], atMs: Math.trunc(at) })),
+    outer: flow.ends?.outer,
+    inner: flow.ends?.inner,
   };
 }
 
@@ -174,6 +176,11 @@ function countersFrom(message: common.Counters | undefined): DirectionCounters {
   return { packets: message?.packets ?? 0, bytes: message?.bytes ?? 0 };
 }
 
+function endsFrom({ outer, inner }: common.Flow): Pick<FlowSnapshot, 'ends'> {
+  if (!outer || !inner) return {};
+  return { ends: { outer: connectionFrom(outer, 'outer'), inner: connectionFrom(inner, 'inner') } };
+}
+
 export function flowFrom(message: common.Flow | undefined): FlowSnapshot {
   if (!message) throw new SutureError('SUT_VERSION', 'the switch left out the flow that its reply is about');
   return {
@@ -185,6 +192,7 @@ export function flowFrom(message: common.Flow | undefined): FlowSnapshot {
     down: countersFrom(message.down),
     toShellStitched: countersFrom(message.toShellStitched),
     history: message.history.map(({ state, atMs }) => ({ state: stateFrom(state), at: atMs })),
+    ...endsFrom(message),
   };
 }
 

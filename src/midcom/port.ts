@@ -74,5 +74,11 @@ export interface SwitchClient {
   onMove(listener: (peer: Endpoint | undefined) => void): void;
   onEvent(listener: (event: AgentEvent) => void): void;
   /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
-  onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;
+  onSession(
+    listener: (
+      change: 'lost' | 'resumed' | 'renewed' | 'opened',
+      /** With `opened`: flows that an earlier process of this agent left with the switch. */
+      left: readonly FlowSnapshot[],
+    ) => void,
+  ): void;
 }

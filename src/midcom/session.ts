@@ -135,7 +135,7 @@ export class Session implements SessionHandle {
         after = () => this.finish(() => this.stream.end());
       } else {
         result = await this.opened().handle(request);
-        if (result.$case === 'reserve') after = this.announce(result.value.flow?.id);
+        if (result.$case === 'reserve') after = await this.announce(result.value.flow?.id);
       }
     } catch (thrown) {
       result = { $case: 'failure', value: this.failure(thrown) };
@@ -182,9 +182,17 @@ export class Session implements SessionHandle {
     };
   }
 
-  /** Also when the reply went nowhere: the flow's events are then for whoever resumes. */
-  private announce(id: string | undefined): (() => void) | undefined {
-    return id === undefined ? undefined : () => this.options.transactions.announced(id);
+  /**
+   * Who resumes the session looks at once for flows whose reply was lost. One that is made after that would belong to
+   * nobody, and stay.
+   */
+  private async announce(id: string | undefined): Promise<(() => void) | undefined> {
+    if (id === undefined) return undefined;
+    const { transactions } = this.options;
+    const successor = this.agent?.session;
+    if (successor === undefined || successor === this) return () => transactions.announced(id);
+    await transactions.abandon(id);
+    throw new SutureError('SUT_SESSION_STATE', 'the session ended before the flow was made');
   }
 
   private failure(thrown: unknown): Failure {

@@ -102,6 +102,16 @@ export class Transactions {
     for (const event of held) this.deliver(record, event);
   }
 
+  /** Ends a flow that its agent has not been told of, and never will be. */
+  async abandon(id: string): Promise<void> {
+    const record = this.flows.get(id);
+    if (!record) return;
+    record.held = undefined;
+    record.expiresAt = 0;
+    // If it does not end now, it is tried again.
+    await this.expire(record);
+  }
+
   async enable(
     agent: Agent,
     id: string,
@@ -169,9 +179,10 @@ export class Transactions {
 
   async list(agent: Agent): Promise<FlowSnapshot[]> {
     const all = agent.flows.size === 0 ? [] : await this.options.backend.list();
-    return all.filter(({ id }) => {
-      const record = agent.flows.get(id);
-      return record !== undefined && record.rule !== 'reserving';
+    return all.flatMap((flow) => {
+      const record = agent.flows.get(flow.id);
+      if (record === undefined || record.rule === 'reserving') return [];
+      return [{ ...flow, ends: { outer: record.outer, inner: record.inner } }];
     });
   }
 

@@ -3,12 +3,14 @@
  *
  * What always holds: bytes leave in the order in which they came, none is added or left out; a direction
  * holds at most its buffer limit plus two reads (64 KiB each) in user space; an end of one direction is passed on after its
- * last byte, and the other direction goes on; an error or a reset of one socket resets the other one.
+ * last byte, and the other direction goes on; an error or a reset of one socket resets the other one. If the
+ * process dies, both ends are reset: an end that nobody said would make a part of a stream look like all of it.
  *
  * A reset is noticed when the socket is next read or written: epoll is not asked about a socket that is
  * paused or has ended, and `node:net` gives no other way.
  */
 import type { Socket } from 'node:net';
+import { closeByReset, closeInOrder } from './linger.js';
 import { codeOf, resetSocket, wasReset } from './sockets.js';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -65,7 +67,9 @@ class Pump {
   /** Only an empty sink is ended: a reset that comes later must not meet a shutdown that waits for data. */
   #passEnd(): void {
     const { sink } = this;
-    if (this.#ended && sink.writableLength === 0 && !sink.writableEnded && !sink.destroyed) sink.end();
+    if (!this.#ended || sink.writableLength > 0 || sink.writableEnded || sink.destroyed) return;
+    closeInOrder(sink);
+    sink.end();
   }
 }
 
@@ -139,6 +143,7 @@ export class Relay {
       this.#endedOpenedFirst = openedSocket.writableEnded;
     });
     for (const socket of [this.outer, this.inner]) {
+      closeByReset(socket);
       socket.on('error', (error) => this.#abort(socket, codeOf(error)));
       socket.on('close', () => this.#onClose(socket));
     }

@@ -14,6 +14,7 @@ import type { Clock } from '../platform/clock.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
 import { inTime } from '../platform/in-time.js';
 import type { Logger } from '../platform/log.js';
+import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import type { PortLease } from './ports.js';
 import type { ShellCounters } from './stats.js';
 
@@ -80,7 +81,14 @@ export interface FlowBookOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly counters: ShellCounters;
+  /** Takes ports of this shell's, by the ends of connections that have them; other ends mean nothing to it. */
+  readonly claim?: ClaimPorts;
 }
+
+/** The leases of the ends that are on free ports of this shell's, by `address:port`. */
+export type ClaimPorts = (ends: readonly Endpoint[]) => ReadonlyMap<string, PortLease>;
+
+const NO_LEASE: PortLease = { port: 0, free: () => {}, rest: () => {} };
 
 export class FlowBook {
   readonly #client: SwitchClient;
@@ -91,13 +99,14 @@ export class FlowBook {
   readonly #stopped = new AbortController();
   #refreshing = false;
 
-  constructor({ client, log, clock, counters }: FlowBookOptions) {
+  constructor({ client, log, clock, counters, claim = () => new Map() }: FlowBookOptions) {
     this.#client = client;
     this.#log = log;
     this.#clock = clock;
     this.#counters = counters;
     client.onEvent((event) => this.#take(event));
-    client.onSession((change) => {
+    client.onSession((change, left) => {
+      this.#inherit(left, claim);
       if (change === 'renewed') this.#loseAll();
       else if (change !== 'lost') void this.#reconcile();
     });
@@ -216,6 +225,25 @@ export class FlowBook {
     }
     flow.releasing = false;
     if (flow.over) this.#settle(flow);
+  }
+
+  /**
+   * Flows of an earlier process of this shell. Its sockets went with it: those that were not cut are released, and
+   * the ports of the others are taken until the switch says that they have ended.
+   */
+  #inherit(left: readonly FlowSnapshot[], claim: ClaimPorts): void {
+    if (left.length === 0) return;
+    const endsOf = ({ ends }: FlowSnapshot): Endpoint[] => (ends ? [ends.outer.local, ends.inner.local] : []);
+    const leases = claim(left.flatMap(endsOf));
+    this.#log.info({ flows: left.length, ports: leases.size }, 'flows of an earlier process of this shell');
+    for (const snapshot of left) {
+      const lease = endsOf(snapshot).flatMap((end) => leases.get(formatEndpoint(end)) ?? [])[0] ?? NO_LEASE;
+      const flow = new HeldFlow(snapshot, lease);
+      flow.socketsClosed = true;
+      flow.over = snapshot.state === 'closed' || snapshot.state === 'broken';
+      this.#flows.set(snapshot.id, flow);
+      this.#settle(flow);
+    }
   }
 
   /** After a pause in the session: what the switch has now is what is true. */

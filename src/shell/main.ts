@@ -21,6 +21,7 @@ import { FlowBook } from './flows.js';
 import { LimitedLog } from './limited-log.js';
 import { Links } from './links.js';
 import { eventLoopBusy, LoadMeter } from './load.js';
+import { claimPorts } from './ports.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { type Listener, obstacleOf, planRoutes, type Route, type RoutePlan, targetText } from './routes.js';
 import { ShellCounters, type ShellStats } from './stats.js';
@@ -98,7 +99,13 @@ class Shell implements RunningShell {
     this.#plan = plan;
     this.#client = client;
     const counters = this.#counters;
-    const book = new FlowBook({ client, log, clock, counters });
+    const book = new FlowBook({
+      client,
+      log,
+      clock,
+      counters,
+      claim: (ends) => claimPorts(plan.pools, ends),
+    });
     this.#book = book;
     this.#load = new LoadMeter(clock, undefined, eventLoopBusy());
     this.#stitcher = new Stitcher({

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../platform/clock.js';
 import type { PortRange } from '../platform/host.js';
+import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 
 /** One held port. The first of `free` and `rest` counts, later calls do nothing. */
 export interface PortLease {
@@ -82,7 +83,10 @@ export class PortPool {
   take(): PortLease | undefined {
     this.#wake();
     const port = this.#free.shift();
-    if (port === undefined) return undefined;
+    return port === undefined ? undefined : this.#lease(port);
+  }
+
+  #lease(port: number): PortLease {
     let held = true;
     const giveBack = (to: PortRing, time: number): void => {
       if (!held) return;
@@ -94,6 +98,17 @@ export class PortPool {
       free: () => giveBack(this.#free, 0),
       rest: () => giveBack(this.#resting, this.#clock.monotonic() + this.#restMs),
     };
+  }
+
+  /** Takes those of `ports` that are free. One pass over the pool, however many they are. */
+  claim(ports: ReadonlySet<number>): PortLease[] {
+    const leases: PortLease[] = [];
+    for (let left = this.#free.count; left > 0; left--) {
+      const port = this.#free.shift() ?? 0;
+      if (ports.has(port)) leases.push(this.#lease(port));
+      else this.#free.push(port, 0);
+    }
+    return leases;
   }
 
   get stats(): PortPoolStats {
@@ -111,4 +126,18 @@ export class PortPool {
       if (port !== undefined) this.#free.push(port, 0);
     }
   }
+}
+
+/** Takes the ports of these ends from the pools of their addresses; the leases by `address:port`. */
+export function claimPorts(
+  pools: ReadonlyMap<string, PortPool>,
+  ends: readonly Endpoint[],
+): Map<string, PortLease> {
+  const leases = new Map<string, PortLease>();
+  for (const [address, pool] of pools) {
+    const ports = new Set(ends.filter((end) => end.address === address).map(({ port }) => port));
+    if (ports.size === 0) continue;
+    for (const lease of pool.claim(ports)) leases.set(formatEndpoint({ address, port: lease.port }), lease);
+  }
+  return leases;
 }

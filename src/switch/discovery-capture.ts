@@ -16,6 +16,9 @@ export interface CapturedDatagram {
   readonly payload: Uint8Array;
 }
 
+/** Sixteen datagrams: they are few, and who gets no answer asks again. libpcap takes this and as much again. */
+const RING_BYTES = 1 << 20;
+
 export class DiscoveryCapture {
   private captures: Capture[] = [];
   private readonly frame = new FrameView();
@@ -30,7 +33,8 @@ export class DiscoveryCapture {
     for (const device of this.interfaces) {
       const { mac } = await interfaceFacts(device);
       const filter = `udp dst port ${this.port} and not ether src ${mac}`;
-      const capture = new Capture(device, filter, (bytes, length) => this.receive(device, bytes, length));
+      const take = (bytes: Buffer, length: number): void => this.receive(device, bytes, length);
+      const capture = new Capture(device, filter, take, RING_BYTES);
       this.captures.push(capture);
       capture.start();
     }

@@ -1,6 +1,6 @@
 /** The agents' client against a real control service, through connections that are cut. */
 import t from 'tap';
-import type { FlowEvent } from '../../src/dataplane/port.js';
+import type { FlowEvent, FlowSnapshot } from '../../src/dataplane/port.js';
 import { ControlClient, type SwitchClientOptions } from '../../src/midcom/client.js';
 import type { Reservation } from '../../src/midcom/port.js';
 import { systemClock } from '../../src/platform/clock.js';
@@ -175,10 +175,34 @@ t.test('a flow whose reply was lost is released', async (t) => {
   await refused;
   release();
   await until(() => rig.backend.flows.size === 1);
+  // Its connections went on without it, and have begun to end.
+  for (const id of rig.backend.flows.keys()) rig.backend.move(id, 'closing');
   proxy.accept();
   await until(() => shell.changes.includes('resumed'));
   t.equal(rig.backend.flows.size, 0);
   t.equal(rig.server.counters().flows, 0);
+});
+
+t.test('a flow that is made after its session was taken over is released', async (t) => {
+  const { rig, proxy, shell } = await scene(t);
+  let release = (): void => undefined;
+  rig.backend.gates.set(
+    'pair',
+    new Promise((resolve) => {
+      release = resolve;
+    }),
+  );
+  const refused = t.rejects(shell.pair(outer, inner), { code: 'SUT_SESSION_STATE' });
+  await until(() => rig.backend.calls.includes('pair'));
+  proxy.cut();
+  await refused;
+  await until(() => shell.changes.includes('resumed'));
+  rig.backend.gates.clear();
+  release();
+  await until(() => rig.backend.calls.includes('close'));
+  await until(() => rig.server.counters().flows === 0);
+  t.equal(rig.backend.flows.size, 0, 'nobody will ever ask for it');
+  await shell.pair(outer, inner);
 });
 
 t.test('a reply that comes too late is for nobody, and its flow is released', async (t) => {
@@ -221,6 +245,27 @@ t.test('a switch that forgot the session but not its state: resumed, from the li
   proxy.cut();
   await until(() => shell.changes.includes('resumed'));
   t.match(shell.events, [{ flow: { id, state: 'closed' } }], 'its control service has no flow of this agent');
+});
+
+t.test('a killed agent that is started again keeps what it had, and is told of it', async (t) => {
+  const serverClock = new FakeClock();
+  const { rig, proxy, shell } = await scene(t, {}, { clock: serverClock, limits: { lifetimeSeconds: 600 } });
+  const flow = await shell.pair(outer, inner);
+  rig.backend.move(flow.id, 'stitched');
+  await serverClock.advance(500_000);
+  // No word to the switch, as when a process is killed; another has no token of its session.
+  proxy.cut(true);
+  await until(() => rig.server.agents().some(({ name, connected }) => name === 'a1' && !connected));
+  await shell.stop();
+  const left: FlowSnapshot[] = [];
+  const again = client(t, rig.control);
+  again.onSession((_change, flows) => left.push(...flows));
+  await again.start();
+  await again.whenReady();
+  t.same(again.changes, ['opened']);
+  t.match(left, [{ id: flow.id, state: 'stitched', ends: { outer, inner } }]);
+  await serverClock.advance(200_000);
+  t.equal(rig.backend.flows.get(flow.id)?.state, 'stitched', 'its lifetime began anew with the session');
 });
 
 t.test('lifetimes are renewed between a half and five eighths', async (t) => {

@@ -47,7 +47,7 @@ export class FakeSwitch implements SwitchClient {
   links: readonly LinkState[] = [];
   readonly #moves: ((peer: Endpoint | undefined) => void)[] = [];
   readonly #events: ((event: AgentEvent) => void)[] = [];
-  readonly #sessions: ((change: SessionChange) => void)[] = [];
+  readonly #sessions: ((change: SessionChange, left: readonly FlowSnapshot[]) => void)[] = [];
 
   async start(): Promise<void> {
     this.log.push('start');
@@ -119,7 +119,7 @@ export class FakeSwitch implements SwitchClient {
     this.#events.push(listener);
   }
 
-  onSession(listener: (change: SessionChange) => void): void {
+  onSession(listener: (change: SessionChange, left: readonly FlowSnapshot[]) => void): void {
     this.#sessions.push(listener);
   }
 
@@ -133,9 +133,10 @@ export class FakeSwitch implements SwitchClient {
     for (const listener of this.#events) listener(event);
   }
 
-  session(change: SessionChange): void {
+  session(change: SessionChange, left: readonly FlowSnapshot[] = []): void {
     this.ready = change !== 'lost';
-    for (const listener of this.#sessions) listener(change);
+    for (const flow of left) this.flows.set(flow.id, flow);
+    for (const listener of this.#sessions) listener(change, left);
   }
 
   setPackets(id: string, packets: number): void {

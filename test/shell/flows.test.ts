@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import type { FlowSnapshot } from '../../src/dataplane/port.js';
+import type { FlowState } from '../../src/flow/state.js';
 import { SutureError } from '../../src/platform/errors.js';
 import { type Bench, bench, dial, freeEndpoint, HOST, PORTS, readAll, setUp, until } from './support.js';
 
@@ -377,3 +379,33 @@ t.test(
     t.same(b.fake.proceeded, ['f1 peer', 'f1 core']);
   },
 );
+
+t.test('a shell that was killed and started again: what its former process left', async (t) => {
+  const b = await bench();
+  t.teardown(() => b.close());
+  const zero = { packets: 0, bytes: 0 };
+  const leftAs = (id: string, port: number, ...states: FlowState[]): FlowSnapshot => ({
+    id,
+    state: states.at(-1) ?? 'relayed',
+    up: zero,
+    down: zero,
+    toShellStitched: zero,
+    history: states.map((state, at) => ({ state, at })),
+    ends: {
+      outer: { local: b.listen, remote: { address: HOST, port: 1 } },
+      inner: { local: { address: HOST, port }, remote: b.core },
+    },
+  });
+  // More of them than one connection tries ports.
+  const stitched = Array.from({ length: 20 }, (_, i) =>
+    leftAs(`left${i}`, PORTS.from + i, 'relayed', 'clamping', 'stitched'),
+  );
+  b.fake.session('opened', [...stitched, leftAs('relayed', PORTS.from + 20, 'watched', 'relayed')]);
+  await until(() => b.fake.released.length === 1, 'what was not cut is released');
+  t.same(b.fake.released, ['relayed']);
+  await until(() => held(b) === 20, 'the ports of stitched flows alone are taken');
+  await b.open();
+  t.equal(b.fake.pairs[0]?.inner.local.port, PORTS.from + 21, 'and not tried for a new connection');
+  for (const { id } of stitched) b.fake.tell(id, 'closed', 'fin');
+  t.equal(held(b), 1, 'free again when their flows have ended');
+});

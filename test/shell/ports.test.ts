@@ -85,3 +85,16 @@ t.test('no port is ever handed out twice at a time', async (t) => {
   clock.now += 100;
   t.equal(pool.stats.free, size);
 });
+
+t.test('claimed ports: only those that are free, each once, and the others keep their order', async (t) => {
+  const pool = new PortPool({ from: 100, to: 105 }, steppedClock());
+  const first = pool.take();
+  t.same(
+    pool.claim(new Set([100, 102, 104, 200])).map(({ port }) => port),
+    [102, 104],
+  );
+  t.match(pool.stats, { free: 3, held: 3 });
+  t.same([pool.take()?.port, pool.take()?.port, pool.take()?.port], [101, 103, 105]);
+  first?.free();
+  t.equal(pool.take()?.port, 100);
+});

@@ -6,6 +6,7 @@ import { Control } from '../../src/switch/control.js';
 import { MemoryTable } from '../../src/table/memory.js';
 import type { FlowTable } from '../../src/table/port.js';
 import { flowRecord } from '../contract/table.js';
+import { FakeClock } from '../midcom/support/fake-clock.js';
 import { RedisServer, until } from '../support/redis/server.js';
 import { reader, redisTable, saved, startedTable } from '../support/redis/table.js';
 import { FakePlane, snapshot } from './fake-plane.js';
@@ -140,4 +141,21 @@ t.test('a table in memory holds nothing up', async (t) => {
   t.strictSame(plane.enabled, ['1']);
   t.match(await control.flow('1'), { state: 'stitched', enabledAt: Number });
   await t.rejects(control.enable('2', OFFSETS, 'core'), { code: 'SUT_FLOW_UNKNOWN' });
+});
+
+t.test('a flow that is being paired while old ones are forgotten is followed all the same', async (t) => {
+  const clock = new FakeClock();
+  const [plane, table] = [new FakePlane(), new MemoryTable()];
+  const log = silentLog();
+  const control = new Control({ plane, table, clock, log, drainLimit: 100, agentOf: () => 'a1' });
+  await control.start();
+  t.teardown(() => control.stop());
+  let answer = (): void => {};
+  plane.beforePair = () => new Promise((resolve) => (answer = resolve));
+  const pairing = pair(control, '1');
+  for (let i = 0; i < 60; i++) await clock.advance(1000);
+  answer();
+  await pairing;
+  plane.change('1', 'closed', 'released');
+  t.match(await table.get('1'), { state: 'closed' });
 });

@@ -15,6 +15,7 @@ export class FakePlane implements DataPlane {
   readonly flows = new Map<string, FlowSnapshot>();
   /** Called when a flow is to be stitched, before it is. */
   beforeEnable: (id: string) => Promise<void> = async () => {};
+  beforePair: () => Promise<void> = async () => {};
   readonly enabled: string[] = [];
   readonly proceeded: string[] = [];
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
@@ -25,6 +26,7 @@ export class FakePlane implements DataPlane {
   async disown(): Promise<void> {}
 
   async pair({ id }: PairRequest): Promise<FlowSnapshot> {
+    await this.beforePair();
     this.flows.set(id, snapshot(id));
     return snapshot(id);
   }

@@ -29,11 +29,12 @@ export class Capture {
     readonly device: string,
     private readonly filter: string,
     private readonly onFrame: FrameHandler,
+    private readonly ringBytes = RING_BYTES,
   ) {}
 
   start(): void {
     try {
-      const link = this.cap.open(this.device, this.filter, RING_BYTES, this.buffer);
+      const link = this.cap.open(this.device, this.filter, this.ringBytes, this.buffer);
       this.open = true;
       if (link !== 'ETHERNET') throw new Error(`its link type is ${link}, and only Ethernet is read`);
     } catch (error) {

@@ -9,9 +9,11 @@ interface Sleeper {
 export class FakeClock implements Clock {
   private now = 1_000_000;
   private sleepers: Sleeper[] = [];
+  /** Set by a test: somebody, or NTP, has set the host's clock. */
+  wallJump = 0;
 
   wall(): number {
-    return 1_700_000_000_000 + this.now;
+    return 1_700_000_000_000 + this.now + this.wallJump;
   }
 
   monotonic(): number {

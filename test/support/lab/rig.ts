@@ -4,7 +4,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
 import { type LabHost, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
@@ -40,6 +39,11 @@ export interface CliResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** What a rig needs of a test. */
+export interface Teardowns {
+  teardown(work: () => Promise<void>): unknown;
 }
 
 export interface PathOptions {
@@ -78,7 +82,7 @@ export class Rig {
   }
 
   /** Makes the lab; the test's teardown removes it with all that was started in it. */
-  static async up(t: Test, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
+  static async up(t: Teardowns, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
     await removeLeftovers();
     rigs += 1;
     const rig = new Rig(`sut-${process.pid}-${rigs}`);

@@ -79,6 +79,12 @@ export interface Flow {
   /** What reached the shell since the flow was stitched. */
   toShellStitched: Counters | undefined;
   history: StateChange[];
+  /**
+   * The two connections that it joins, in replies to List: an agent that was started anew learns from them what is
+   * taken.
+   */
+  outer: Connection | undefined;
+  inner: Connection | undefined;
 }
 
 /** Tells a restart of the switch from a lost connection (RFC 6887 section 8.5). */
@@ -394,7 +400,17 @@ export const StateChange: MessageFns<StateChange> = {
 };
 
 function createBaseFlow(): Flow {
-  return { id: "", state: 0, reason: "", up: undefined, down: undefined, toShellStitched: undefined, history: [] };
+  return {
+    id: "",
+    state: 0,
+    reason: "",
+    up: undefined,
+    down: undefined,
+    toShellStitched: undefined,
+    history: [],
+    outer: undefined,
+    inner: undefined,
+  };
 }
 
 export const Flow: MessageFns<Flow> = {
@@ -419,6 +435,12 @@ export const Flow: MessageFns<Flow> = {
     }
     for (const v of message.history) {
       StateChange.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.outer !== undefined) {
+      Connection.encode(message.outer, writer.uint32(66).fork()).join();
+    }
+    if (message.inner !== undefined) {
+      Connection.encode(message.inner, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -490,6 +512,22 @@ export const Flow: MessageFns<Flow> = {
             }
 
             message.history.push(StateChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.outer = Connection.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.inner = Connection.decode(reader, reader.uint32());
             continue;
           }
         }

@@ -1,0 +1,56 @@
+/** Which part of a lab fails how, in which phase of a connection, and what may be lost by it. */
+import type { Random } from '../sim/random.js';
+
+export const PARTS = ['switch', 'redis', 'shell', 'core'] as const;
+export type Part = (typeof PARTS)[number];
+
+/**
+ * `kill`: SIGKILL and a restart at once. `stop`: SIGSTOP, and SIGCONT after the pause. `cut`: no packet of its
+ * passes for the pause; of the shell's host none at all, of the others those of the control service or of Redis.
+ * `link`: the switch's interface towards the part's host is down for the pause, so that routes go with it. `empty`: SIGKILL, and a restart after the pause with nothing of what it had known.
+ */
+export const FAULTS = ['kill', 'stop', 'cut', 'link', 'empty'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export const PHASES = ['relayed', 'cutting', 'stitched', 'closing'] as const;
+export type Phase = (typeof PHASES)[number];
+
+export type Path = 'kernel' | 'userspace';
+
+export interface Injection {
+  readonly part: Part;
+  readonly fault: Fault;
+}
+
+/**
+ * True where TCP itself would not have kept the connection: its bytes were in a process that is gone. A relayed one
+ * is the shell's own, one that is being cut still has bytes there, and the userspace path carries packets itself.
+ */
+export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): boolean {
+  if (fault !== 'kill' && fault !== 'empty') return false;
+  if (part === 'shell') return phase === 'relayed' || phase === 'cutting';
+  return part === 'switch' && path === 'userspace' && phase !== 'relayed';
+}
+
+/** Every fault that each part can have. */
+export const INJECTIONS: readonly Injection[] = PARTS.flatMap((part) =>
+  FAULTS.filter((fault) => fault !== 'link' || part === 'shell' || part === 'core').map((fault) => ({
+    part,
+    fault,
+  })),
+);
+
+/** Every fault of every part `times` times, in an order that the seed makes. */
+export function sequence(
+  random: Random,
+  times: number,
+  wanted: (injection: Injection) => boolean,
+): Injection[] {
+  const all: Injection[] = [];
+  for (let i = 0; i < times; i++) {
+    const once = INJECTIONS.filter(wanted);
+    for (let left = once.length; left > 0; left--)
+      all.push(...once.splice(random.int(0, once.length - 1), 1));
+  }
+  return all;
+}

@@ -1,0 +1,77 @@
+/**
+ * Runs injections one after the other: a load in all phases, a fault at a random moment, its mending, the end of
+ * the load, and a look at what is left.
+ */
+import { systemClock } from '../../../src/platform/clock.js';
+import type { Teardowns } from '../lab/rig.js';
+import { Random } from '../sim/random.js';
+import { stopShell, untilEmpty } from './after.js';
+import { Field } from './field.js';
+import { inject } from './inject.js';
+import { Load } from './load.js';
+import { Matrix } from './matrix.js';
+import { type Injection, type Path, sequence } from './plan.js';
+
+/** A fault comes this long after all connections are in their phases, at most. */
+const MOST_DELAY_MS = 200;
+/** For an end that is due; who is not heard of for longer is counted as silent. */
+const END_MS = 60_000;
+
+export interface RunOptions {
+  readonly path: Path;
+  readonly seed: number;
+  /** Injections of each fault. */
+  readonly times: number;
+  /** Connections in each phase at once. */
+  readonly perPhase: number;
+  /** How long a part is stopped, cut off or away. */
+  readonly pauseMs: number;
+  readonly wanted?: (injection: Injection) => boolean;
+  readonly say: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly matrix: Matrix;
+  readonly failures: readonly string[];
+}
+
+export async function runFaults(t: Teardowns, options: RunOptions): Promise<RunResult> {
+  const { path, seed, times, wanted = () => true, say } = options;
+  const random = new Random(seed);
+  const matrix = new Matrix(path);
+  const field = await Field.up(t, { path, drainLimit: '2m' });
+  const all = sequence(random, times, wanted);
+  for (const [i, injection] of all.entries()) {
+    const line = await one(field, injection, random, matrix, options);
+    say(`${path} ${i + 1}/${all.length} ${injection.part} ${injection.fault}: ${line}`);
+  }
+  const left = await stopShell(field);
+  return { matrix, failures: [...matrix.failures(), ...left.map((text) => `${path}: ${text}`)] };
+}
+
+async function one(
+  field: Field,
+  injection: Injection,
+  random: Random,
+  matrix: Matrix,
+  { perPhase, pauseMs }: RunOptions,
+): Promise<string> {
+  await field.ready();
+  // A half-closed connection goes on for as long as the fault may take, with a restart in it.
+  const seconds = 5 + (injection.fault === 'kill' ? 0 : pauseMs / 1000);
+  const load = await Load.start(field, random, { perPhase, seconds, limitMs: END_MS });
+  await systemClock.sleep(random.int(0, MOST_DELAY_MS));
+  await inject(field, injection, systemClock, pauseMs);
+  await field.ready();
+  const results = await load.finish();
+  matrix.add(injection, results);
+  const { part, fault } = injection;
+  const isOrphaning =
+    field.path === 'userspace' && part === 'switch' && (fault === 'kill' || fault === 'empty');
+  await untilEmpty(field, { orphans: isOrphaning });
+  const bad = results.filter(({ outcome }) => outcome !== 'ok');
+  const text = bad.map(({ phase, kind, outcome, bytes }) =>
+    `${phase} ${kind} ${outcome} ${bytes || ''}`.trim(),
+  );
+  return bad.length === 0 ? `all ${results.length} kept` : text.join(', ');
+}
