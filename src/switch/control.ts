@@ -37,6 +37,8 @@ export interface ControlParts {
 export class Control implements MidcomBackend {
   /** What the data path doesn't know of a flow; kept for as long as the table keeps the flow. */
   private readonly identities = new Map<string, Identity>();
+  /** Flows with an identity and, for as long as the data path is asked, no record. */
+  private readonly pairing = new Set<string>();
   private readonly eventListeners: ((event: FlowEvent) => void)[] = [];
   private readonly watchers = new Set<(record: FlowRecord) => void>();
   private readonly stopped = new AbortController();
@@ -131,6 +133,7 @@ export class Control implements MidcomBackend {
     };
     // Known before the data path reports its first event.
     this.identities.set(id, identity);
+    this.pairing.add(id);
     try {
       const request = { id, outer, inner };
       const snapshot = await this.parts.plane.pair(isTurned(identity) ? turnPair(request) : request);
@@ -140,6 +143,8 @@ export class Control implements MidcomBackend {
     } catch (error) {
       this.identities.delete(id);
       throw error;
+    } finally {
+      this.pairing.delete(id);
     }
   }
 
@@ -258,7 +263,9 @@ export class Control implements MidcomBackend {
   }
 
   private async forgetUnlisted(): Promise<void> {
+    // Looked up first: a flow that is paired meanwhile may have come too late for the list.
+    const recorded = [...this.identities.keys()].filter((id) => !this.pairing.has(id));
     const kept = new Set((await this.parts.table.list()).map(({ id }) => id));
-    for (const id of this.identities.keys()) if (!kept.has(id)) this.identities.delete(id);
+    for (const id of recorded) if (!kept.has(id)) this.identities.delete(id);
   }
 }

@@ -1,23 +1,27 @@
 /** What `Control` asks of its table, and what it does when the table can't. */
 import t, { type Test } from 'tap';
-import { systemClock } from '../../src/platform/clock.js';
+import { type Clock, systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
 import { Control } from '../../src/switch/control.js';
 import { MemoryTable } from '../../src/table/memory.js';
 import type { FlowTable } from '../../src/table/port.js';
 import { flowRecord } from '../contract/table.js';
+import { FakeClock } from '../midcom/support/fake-clock.js';
 import { RedisServer, until } from '../support/redis/server.js';
 import { reader, redisTable, saved, startedTable } from '../support/redis/table.js';
 import { FakePlane, snapshot } from './fake-plane.js';
 
 const OFFSETS = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
 
-function controlOn(table: FlowTable): { readonly control: Control; readonly plane: FakePlane } {
+function controlOn(
+  table: FlowTable,
+  clock: Clock = systemClock,
+): { readonly control: Control; readonly plane: FakePlane } {
   const plane = new FakePlane();
   const control = new Control({
     plane,
     table,
-    clock: systemClock,
+    clock,
     log: silentLog(),
     drainLimit: 100,
     agentOf: () => 'a1',
@@ -140,4 +144,16 @@ t.test('a table in memory holds nothing up', async (t) => {
   t.strictSame(plane.enabled, ['1']);
   t.match(await control.flow('1'), { state: 'stitched', enabledAt: Number });
   await t.rejects(control.enable('2', OFFSETS, 'core'), { code: 'SUT_FLOW_UNKNOWN' });
+});
+
+t.test('a flow that is being paired while the table is looked through is not forgotten', async (t) => {
+  const clock = new FakeClock();
+  const { control, plane } = controlOn(new MemoryTable(), clock);
+  await control.start();
+  t.teardown(() => control.stop());
+  plane.beforePair = () => clock.advance(2 * 60_000);
+  await pair(control, '1');
+  plane.beforePair = async () => {};
+  plane.change('1', 'refused', 'ecn-differs');
+  t.match(await control.flow('1'), { state: 'refused', reason: 'ecn-differs' });
 });

@@ -15,6 +15,8 @@ export class FakePlane implements DataPlane {
   readonly flows = new Map<string, FlowSnapshot>();
   /** Called when a flow is to be stitched, before it is. */
   beforeEnable: (id: string) => Promise<void> = async () => {};
+  /** Called when a flow is to be paired, before it is. */
+  beforePair: (id: string) => Promise<void> = async () => {};
   readonly enabled: string[] = [];
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
 
@@ -24,6 +26,7 @@ export class FakePlane implements DataPlane {
   async disown(): Promise<void> {}
 
   async pair({ id }: PairRequest): Promise<FlowSnapshot> {
+    await this.beforePair(id);
     this.flows.set(id, snapshot(id));
     return snapshot(id);
   }
