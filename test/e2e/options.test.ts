@@ -7,6 +7,8 @@
  * A covering selection by default: of the pairs that can be stitched, any two of the ten options meet in all ways. `SUTURE_OPTIONS=all` runs all 1024
  * pairs (about 20 min on two cores), `SUTURE_OPTIONS=3` a selection in which any three meet.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { addressOf, type Family, RAW_PORT } from '../../src/lab/stage.js';
 import { OptionBit } from '../../src/wire/segment.js';
@@ -128,7 +130,10 @@ t.test('options against each other', async (t) => {
     ...{ open: open.path, go: go.path, seed, bytes: BYTES },
     ...{ host: addressOf('a', family), port: RAW_PORT },
   }));
-  const reports = new Reports(rig.startClient('echoes', { connections }));
+  // More than a command line holds.
+  const list = join(rig.folder, 'connections.json');
+  writeFileSync(list, JSON.stringify(connections));
+  const reports = new Reports(rig.startClient('echoes', { list }));
   const sums = { stitched: 0, compared: 0, sackBlocks: 0 };
   const refused = new Map<string, number>();
 
@@ -138,7 +143,13 @@ t.test('options against each other', async (t) => {
       pair.open.say();
       const ends = await reports.next<Ends>();
       const refusal = refusalOf(pair);
-      const flow = await rig.flowOf(ends, ({ state }) => state === 'stitched' || state === 'refused');
+      const flow = await rig
+        .flowOf(ends, ({ state }) => state === 'stitched' || state === 'refused')
+        .catch((error) => {
+          // The next pair waits for this one's end.
+          pair.go.say();
+          return Promise.all([reports.next(), reports.next()]).then(() => Promise.reject(error));
+        });
       t.equal(flow.state, refusal ? 'refused' : 'stitched');
       t.equal(flow.reason, refusal, 'reason');
       const since = Date.now();

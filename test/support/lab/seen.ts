@@ -7,6 +7,9 @@
 import { OptionBit, TcpFlag, type TcpSegment } from '../../../src/wire/segment.js';
 import type { Captured } from './capture.js';
 
+/** Two processors of a host may capture their packets in another order than they send them in. */
+const OVERTAKEN = 16;
+
 /** One end's side of a captured connection. */
 export interface Side {
   /** Of the end itself, and of the shell. */
@@ -49,11 +52,13 @@ export function compareSeen(x: Side, y: Side, since: number): Findings {
   for (const packet of y.got) {
     if (packet.at < since) continue;
     const comparison = { x, y, tsDelta: findings.tsDelta };
-    // Packets do not overtake each other here; one that was split comes as several.
-    const found = sent.findIndex((one, i) => i >= next && difference(one, packet, comparison) === undefined);
+    // One that was split comes as several.
+    const found = sent.findIndex(
+      (one, i) => i >= next - OVERTAKEN && difference(one, packet, comparison) === undefined,
+    );
     const source = sent[found];
     if (source) {
-      next = found;
+      next = Math.max(next, found);
       findings.compared++;
       findings.sackBlocks += packet.segment.sackCount;
       if (packet.segment.hasOption(OptionBit.Timestamps)) {

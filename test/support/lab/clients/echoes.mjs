@@ -1,9 +1,10 @@
 /**
- * Connections one after the other, each opened and used when it is told to. Arguments: connections, a list of
- * { open, go, host, port, bytes, seed }: `open` and `go` are files to wait for. The service sends back what it gets.
+ * Connections one after the other, each opened and used when it is told to. Arguments: list, a file with a
+ * JSON array of { open, go, host, port, bytes, seed }: `open` and `go` are files to wait for. The service sends back what it gets.
  * Each reports its ends, then what it sent and received after the go, then that it has closed.
  */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { args, fileAppears, generate, openSocket, Received, report, writeAll } from './common.mjs';
 
 async function converse({ open, go, host, port, bytes, seed }) {
@@ -32,4 +33,4 @@ async function converse({ open, go, host, port, bytes, seed }) {
   report({ written: socket.bytesWritten, read: socket.bytesRead });
 }
 
-for (const connection of args.connections) await converse(connection);
+for (const connection of JSON.parse(readFileSync(args.list, 'utf8'))) await converse(connection);
