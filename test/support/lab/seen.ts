@@ -35,6 +35,15 @@ export function both({ own, shell }: Side, bit: number): boolean {
   return own.hasOption(bit) && shell.hasOption(bit);
 }
 
+/** Both FINs and the acks of both are there: a capture is in order, so nothing before them is still to come. */
+export function isComplete({ sent, got }: Side): boolean {
+  const ended = (one: readonly Captured[], other: readonly Captured[]): boolean => {
+    const end = one.find(({ segment }) => segment.has(TcpFlag.Fin))?.segment.end;
+    return end !== undefined && other.some(({ segment }) => segment.ack === end);
+  };
+  return ended(sent, got) && ended(got, sent);
+}
+
 /** What a check found: differences as text, and how much there was to compare. */
 export interface Findings {
   readonly problems: string[];
