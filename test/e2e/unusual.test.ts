@@ -4,7 +4,7 @@
  * headers, a port that is used again at once. Packets that no socket sends are made by hand; what either end saw is
  * read from a capture.
  *
- * VLAN tags are not here: not every kernel has VLAN devices. test/wire and test/dataplane have them packet by packet.
+ * Tagged frames are made by hand too, since not every kernel has VLAN devices; so nothing here runs on one.
  */
 import t, { type Test } from 'tap';
 import { addressOf, type Family, route } from '../../src/lab/stage.js';
@@ -150,6 +150,13 @@ class Ground {
   /** Forgets what was captured so far. */
   clear(): void {
     for (const capture of Object.values(this.#captures)) capture.clear();
+  }
+
+  /** Of the switch's interface to the peer. */
+  async switchMac(): Promise<Buffer> {
+    const text = await this.rig.tool('s', ['ip', '-j', 'link', 'show', 'to-e']);
+    const [link] = JSON.parse(text) as { address: string }[];
+    return Buffer.from((link?.address ?? '').replaceAll(':', ''), 'hex');
   }
 
   async counter(name: string): Promise<number> {
@@ -433,6 +440,30 @@ const ipOptions =
     t.strictSame(new Set(data.map(between)), sent, 'and on what reached the core');
   };
 
+/** A tag without a VLAN (IEEE 802.1Q: a priority tag) changes nothing; a frame of a VLAN is for another interface. */
+const vlanTags: Check = async (t, ground, family) => {
+  const PRIORITY = 0xa000;
+  const VLAN_5 = 5;
+  const connection = await ground.open(family, 'ECHO', [echo(1), echo(2)]);
+  checkBytes(t, await connection.step());
+  const { seq } = nextOf((await ground.calm(connection)).e.sent);
+  const { ends } = connection;
+  const tuple = tupleOf(endpoint(ends.local), endpoint(ends.remote));
+  const mac = await ground.switchMac();
+  const frames = [PRIORITY, VLAN_5].map((tci) => {
+    const frame = rawFrame({ tuple, seq: seqAdd(seq, 100 + tci), flags: Rst });
+    mac.copy(frame);
+    const tag = Buffer.from([0x81, 0x00, tci >> 8, tci & 0xff]);
+    return Buffer.concat([frame.subarray(0, 12), tag, frame.subarray(12)]).toString('hex');
+  });
+  await ground.rig.client('frames.py', { frames });
+  checkBytes(t, await connection.step());
+  await checkEnd(t, ground, connection);
+  const { e, b } = ground.sides(connection);
+  const resets = b.got.filter(({ segment }) => segment.has(Rst)).map(({ segment }) => segment.seq);
+  t.strictSame(resets, [seqAdd(seq, 100 + PRIORITY + b.shell.seq - e.own.seq)]);
+};
+
 const flowLabel: Check = async (t, ground, family) => {
   const connection = await ground.open(family, 'ECHO', [echo(1)]);
   checkBytes(t, await connection.step());
@@ -479,6 +510,7 @@ const CASES: readonly { name: string; check: Check; families?: readonly Family[]
     check: ipOptions({ hopOptions: '0000010400000000', destinationOptions: '0000010400000000' }),
     families: [6],
   },
+  { name: 'VLAN tags', check: vlanTags },
   { name: 'flow labels', check: flowLabel, families: [6] },
 ];
 
