@@ -207,3 +207,15 @@ t.test('the second SYN asks for what the first connection has', async (t) => {
   t.equal(second({ E: { options: 0 } }).mss, 536, 'RFC 9293 section 3.7.1: without the option');
   t.equal(second({ E: { mss: 900 } }).flags & Ack, 0);
 });
+
+t.test('one connection IPv4, the other IPv6: refused, and relayed', async (t) => {
+  const driver = new Driver().openUnpaired();
+  const inner = {
+    local: { address: 'fd00:2::2', port: 20_000 },
+    remote: { address: 'fd00:3::2', port: 8080 },
+  };
+  driver.engine.pair('f', OUTER, inner, driver.now);
+  t.equal(driver.state, 'refused');
+  t.equal(driver.engine.flow('f')?.reason, 'family-differs');
+  t.equal(driver.send('E', { seq: 0, ack: 0, len: 10, tsval: 110, tsecr: 100 }), 'pass');
+});
