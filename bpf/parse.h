@@ -12,6 +12,7 @@ enum { FRAME_TCP, FRAME_FRAGMENT, FRAME_OTHER, FRAME_MALFORMED, FRAME_ICMP };
 #define IPV6_HEADER 40
 #define TCP_HEADER 20
 #define MAX_EXTENSIONS 8
+#define VLAN_ID_MASK 0x0fff
 
 #define OPTION_END 0
 #define OPTION_NOP 1
@@ -307,8 +308,13 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct work *w)
 static __noinline int parse_frame(struct __sk_buff *skb, struct work *w)
 {
 	/* A tagged frame belongs to an interface of its own, where it comes by again without its tag. */
-	if (skb->vlan_present)
-		return FRAME_OTHER;
+	if (skb->vlan_present) {
+		if (skb->vlan_tci & VLAN_ID_MASK)
+			return FRAME_OTHER;
+		/* A priority tag names no VLAN: the host takes such a frame as one without. */
+		if (bpf_skb_vlan_pop(skb))
+			return FRAME_OTHER;
+	}
 	w->l3 = ETHERNET_HEADER;
 	if (skb->protocol == bpf_htons(0x0800)) {
 		w->is_ipv6 = 0;

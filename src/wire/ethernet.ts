@@ -8,6 +8,7 @@ import { EtherType } from './types.js';
 export const ETHERNET = { destination: 0, source: 6, etherType: 12, header: 14 } as const;
 export const VLAN_TAG_LENGTH = 4;
 export const MAX_VLAN_TAGS = 2;
+const VLAN_ID_MASK = 0x0fff;
 const MAC_LENGTH = 6;
 
 export function isVlanTag(etherType: number): boolean {
@@ -25,6 +26,15 @@ export function etherTypeOffset(bytes: Uint8Array, start: number, end: number): 
     at += VLAN_TAG_LENGTH;
   }
   return -1;
+}
+
+/** True when a tag between the addresses and the EtherType at `at` has a VLAN id. */
+export function namesVlan(bytes: Uint8Array, start: number, at: number): boolean {
+  let ids = 0;
+  for (let tag = start + ETHERNET.etherType; tag < at; tag += VLAN_TAG_LENGTH) {
+    ids |= readU16(bytes, tag + 2) & VLAN_ID_MASK;
+  }
+  return ids !== 0;
 }
 
 export interface VlanTag {

@@ -7,7 +7,7 @@
  */
 import { readI32, readU16 } from './bytes.js';
 import { foldSum, sumBytes } from './checksum.js';
-import { ETHERNET, etherTypeOffset, VLAN_TAG_LENGTH } from './ethernet.js';
+import { ETHERNET, etherTypeOffset, namesVlan, VLAN_TAG_LENGTH } from './ethernet.js';
 import { ICMP, isIcmpv4Error, isIcmpv6Error } from './icmp.js';
 import { pseudoSum, readAddresses } from './ip.js';
 import { IPV4, ipv4HeaderLength, isIpv4Fragment } from './ipv4.js';
@@ -47,6 +47,8 @@ export class FrameView {
   kind: FrameKind = FrameKind.Malformed;
   /** Number of VLAN tags in front of the IP header. */
   vlanTags = 0;
+  /** True when a tag names a VLAN; a priority tag (VLAN id 0) does not. */
+  isOnVlan = false;
   /** 4 or 6; 0 when there is no IP header. */
   ipVersion = 0;
   /** Offset of the IP header. */
@@ -82,6 +84,7 @@ export class FrameView {
       this.kind = FrameKind.Other;
     }
     this.vlanTags = (l3 - start - ETHERNET.header) / VLAN_TAG_LENGTH;
+    this.isOnVlan = namesVlan(bytes, start, at);
     return this.kind;
   }
 
@@ -99,6 +102,7 @@ export class FrameView {
     this.bytes = bytes;
     this.kind = FrameKind.Malformed;
     this.vlanTags = 0;
+    this.isOnVlan = false;
     this.ipVersion = 0;
     this.l3 = l3;
     this.l4 = l3;

@@ -278,6 +278,24 @@ for (const isIpv6 of [false, true]) {
       t.equal(bench.sent.length, 0);
       t.equal(bench.path.counters.host, 1);
     });
+
+    t.test('a frame of a VLAN is for another interface, one with a priority tag is not', async (t) => {
+      const bench = new Bench(isIpv6).stitch();
+      const packet = tcpPacket(bench.tuples.E, tcp(101, 5001), bytes(10), 64);
+      const header = ethernet(packet);
+      const receive = (...tcis: number[]): void => {
+        const tags = tcis.map((tci) => Buffer.from([0x81, 0, tci >> 8, tci & 255]));
+        const frame = Buffer.concat([header.subarray(0, 12), ...tags, header.subarray(12), packet]);
+        bench.path.receive(frame, frame.length, false, 0);
+      };
+      for (const tcis of [[5], [0xe00a], [0, 5], [5, 0]]) receive(...tcis);
+      t.equal(bench.sent.length, 0);
+      t.equal(bench.path.counters.host, 4);
+      receive(0xe000);
+      receive(0, 0);
+      t.equal(bench.sent.length, 2);
+      t.strictSame(bench.sent[0]?.payload, bytes(10));
+    });
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Random and mutated packets, for SUTURE_FUZZ_SECONDS (10 unless set): nothing throws, nothing is read or
+ * Random and mutated packets, for SUTURE_FUZZ_SECONDS (5 unless set): nothing throws, nothing is read or
  * written where it must not be, and what is read is what an independent decoder reads.
  */
 import fc from 'fast-check';
@@ -20,7 +20,7 @@ import { vector, vectorNames } from '../vectors/load.js';
 import { naiveSum, other4, other6 } from '../wire/helpers.js';
 import { type TwinKind, twinFrame, twinSegment } from '../wire/twin.js';
 
-const SECONDS = Number(process.env.SUTURE_FUZZ_SECONDS ?? 10);
+const SECONDS = Number(process.env.SUTURE_FUZZ_SECONDS ?? 5);
 const NAMES: Record<FrameKind, TwinKind> = {
   [FrameKind.Tcp]: 'tcp',
   [FrameKind.Fragment]: 'fragment',

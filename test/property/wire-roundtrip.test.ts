@@ -1,4 +1,4 @@
-/** Properties of the codecs and of the incremental checksum, each for a few seconds. */
+/** Properties of the codecs and of the incremental checksum, together for SUTURE_FUZZ_SECONDS (5 unless set). */
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { tcpPacket } from '../../src/wire/build.js';
@@ -24,7 +24,7 @@ import { Tuple } from '../../src/wire/tuple.js';
 import { EtherType, IpProto } from '../../src/wire/types.js';
 import { faults, frameOf, naiveSum, segmentOf } from '../wire/helpers.js';
 
-const SECONDS = Number(process.env.SUTURE_FUZZ_SECONDS ?? 10);
+const SECONDS = Number(process.env.SUTURE_FUZZ_SECONDS ?? 5);
 fc.configureGlobal({
   numRuns: Number.MAX_SAFE_INTEGER,
   interruptAfterTimeLimit: (SECONDS * 1000) / 10,

@@ -1,6 +1,6 @@
 /** What `Control` asks of its table, and what it does when the table can't. */
 import t, { type Test } from 'tap';
-import { systemClock } from '../../src/platform/clock.js';
+import { type Clock, systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
 import { Control } from '../../src/switch/control.js';
 import { MemoryTable } from '../../src/table/memory.js';
@@ -13,12 +13,15 @@ import { FakePlane, snapshot } from './fake-plane.js';
 
 const OFFSETS = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
 
-function controlOn(table: FlowTable): { readonly control: Control; readonly plane: FakePlane } {
+function controlOn(
+  table: FlowTable,
+  clock: Clock = systemClock,
+): { readonly control: Control; readonly plane: FakePlane } {
   const plane = new FakePlane();
   const control = new Control({
     plane,
     table,
-    clock: systemClock,
+    clock,
     log: silentLog(),
     drainLimit: 100,
     agentOf: () => 'a1',

@@ -68,7 +68,9 @@ export class PacketPath {
       return;
     }
     const kind = frame.parse(bytes, length);
-    if (kind === FrameKind.Tcp) this.receiveTcp(now);
+    // It belongs to an interface of its own, where it comes by again without its tag.
+    if (frame.isOnVlan) counters.host++;
+    else if (kind === FrameKind.Tcp) this.receiveTcp(now);
     else if (kind === FrameKind.IcmpError) this.receiveIcmpError();
     else if (kind === FrameKind.Fragment) counters.fragments++;
     else if (kind === FrameKind.Malformed) counters.malformed++;

@@ -239,7 +239,10 @@ export class Client {
   readonly #results: unknown[] = [];
 
   constructor(stage: Stage, name: string, args: object, { host = 'e', onResult }: ClientOptions) {
-    const argv = [process.execPath, `${CLIENTS}/${name}.mjs`, JSON.stringify(args)];
+    const program = name.endsWith('.py')
+      ? ['python3', `${CLIENTS}/${name}`]
+      : [process.execPath, `${CLIENTS}/${name}.mjs`];
+    const argv = [...program, JSON.stringify(args)];
     this.#stage = stage;
     this.#program = stage.start(`client ${name}`, host, argv, (line, stream) => {
       if (stream !== 'stdout') return;
