@@ -105,6 +105,8 @@ enum {
 	SENDER_SYN_ECN = 2,
 	SENDER_ACK_SEEN = 4,
 	SENDER_FIN_SEEN = 8,
+	/* Of a restored flow: it has sent a packet since. */
+	SENDER_HEARD = 16,
 };
 
 struct sender {
@@ -163,6 +165,8 @@ enum {
 	FLOW_PAIRED = 1,
 	/* A new connection has taken this one's tuple over. */
 	FLOW_SUPERSEDED = 2,
+	/* Taken over from another switch: bpf/restore.h. */
+	FLOW_RESTORED = 4,
 };
 
 struct flow {

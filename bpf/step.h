@@ -217,6 +217,8 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	struct segment *s = &w->segment;
 	u32 mode = f->mode;
 
+	if (f->bits & FLOW_RESTORED)
+		relearn(x, y, s);
 	if (!(s->flags & FLAG_SYN)) {
 		track(x, s, 0, w->now);
 	} else if (mode <= MODE_CLAMP) {
@@ -225,7 +227,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	}
 	w->verdict = VERDICT_EMIT;
 	if (mode == MODE_DIRECT) {
-		translate(w, x, y);
+		translate(w, f, x, y);
 		if (f->state == STATE_CLOSED)
 			return;
 		if (s->flags & FLAG_RST) {
@@ -251,7 +253,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 				f->mode = MODE_DIRECT;
 				end_by_reset(w, f, x, inner);
 			} else {
-				translate(w, x, y);
+				translate(w, f, x, y);
 			}
 			return;
 		}

@@ -8,9 +8,20 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest } from './port.js';
+import type { DataPlane, FlowEvent, FlowSnapshot, PairRequest, RestoreRequest } from './port.js';
 
-const METHODS = ['own', 'disown', 'pair', 'enable', 'close', 'list', 'counters'] as const;
+const METHODS = [
+  'forward',
+  'restore',
+  'drop',
+  'own',
+  'disown',
+  'pair',
+  'enable',
+  'close',
+  'list',
+  'counters',
+] as const;
 type Method = (typeof METHODS)[number];
 
 interface Request {
@@ -83,6 +94,22 @@ export class RemoteDataPlane implements DataPlane {
     this.waiting.clear();
   }
 
+  leave(): Promise<void> {
+    return this.stop();
+  }
+
+  forward(): Promise<void> {
+    return this.call('forward');
+  }
+
+  restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    return this.call('restore', flows);
+  }
+
+  drop(ids: readonly string[]): Promise<void> {
+    return this.call('drop', ids);
+  }
+
   own(ports: readonly OwnedPorts[]): Promise<void> {
     return this.call('own', ports);
   }
@@ -103,8 +130,8 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
-  list(): Promise<FlowSnapshot[]> {
-    return this.call('list');
+  list(withSaved = false): Promise<FlowSnapshot[]> {
+    return withSaved ? this.call('list', true) : this.call('list');
   }
 
   counters(): Promise<Record<string, number>> {

@@ -32,6 +32,7 @@ import {
 } from './mapping.js';
 import type { EngineListener, EngineOptions } from './options.js';
 import { Outbox } from './outbox.js';
+import { relearn } from './restore.js';
 import type { FlowReason, RefusalReason } from './state.js';
 import {
   directlyFinished,
@@ -108,6 +109,7 @@ export class FlowStepper {
   fromFar(x: Connection, segment: TcpSegment, now: number): Verdict {
     const { flow } = x;
     const mode = flow === undefined ? Mode.Relay : flow.mode;
+    if (flow?.restored) relearn(x, segment);
     if (!segment.has(TcpFlag.Syn)) x.trackFar(segment, now);
     else if (mode <= Mode.Clamp) return this.relaySyn(x, segment, false, now);
     if (flow === undefined || mode === Mode.Relay) return this.relayFromFar(x, segment, now);

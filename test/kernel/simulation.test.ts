@@ -4,10 +4,12 @@
  *
  * `SUTURE_TWIN_SEEDS=n` runs the seeds 1 … n; `SUTURE_TWIN_SEED=n` runs that one.
  */
+
+import { Random } from '../support/sim/random.js';
 import type { Scenario } from '../support/sim/scenario.js';
 import { scenarioOf } from '../support/sim/scenario.js';
 import { type Outcome, Simulation } from '../support/sim/simulation.js';
-import type { SimEngine } from '../support/sim/switch-node.js';
+import { FLOW_ID, type SimEngine } from '../support/sim/switch-node.js';
 import type { TcpConfig } from '../support/sim/tcp-config.js';
 import { withKernel } from './support/driver.js';
 import type { Kernel } from './support/kernel.js';
@@ -15,6 +17,8 @@ import { Twin } from './support/twin.js';
 
 const SEEDS = Number(process.env.SUTURE_TWIN_SEEDS ?? 200);
 const ONE_SEED = process.env.SUTURE_TWIN_SEED;
+const RESTORED_SEEDS = Number(process.env.SUTURE_TWIN_SEEDS ?? 60);
+const DEATHS = 1 / 60;
 const MOST_REPORTS = 5;
 
 /** A kept packet has at most 2048 bytes: super-segments stay, of fewer and smaller segments. */
@@ -34,11 +38,15 @@ function smallScenario(seed: number): Scenario {
 
 interface Run extends Partial<Outcome> {
   readonly compared: number;
+  readonly restarts: number;
   readonly error?: string;
 }
 
-function run(kernel: Kernel, seed: number): Run {
+/** `deaths`: how probable it is that a packet finds a switch that has just been restored. */
+function run(kernel: Kernel, seed: number, deaths = 0): Run {
   const twin = new Twin(kernel, { forgetAfter: seed % 4 });
+  const random = new Random(seed);
+  let restarts = 0;
   const engine: SimEngine = {
     get outbox() {
       return twin.outbox;
@@ -47,7 +55,10 @@ function run(kernel: Kernel, seed: number): Run {
       return twin.busy;
     },
     own: (ports) => twin.own(ports),
-    receive: (tuple, segment, now) => twin.receive(tuple, segment, now),
+    receive: (tuple, segment, now) => {
+      if (deaths > 0 && random.chance(deaths) && twin.restart(FLOW_ID, now)) restarts += 1;
+      return twin.receive(tuple, segment, now);
+    },
     tick: (now) => twin.tick(now),
     pair: (id, outer, inner, now) => twin.pair(id, outer, inner, now),
     enable: (id, offsets, now) => twin.enable(id, offsets, now),
@@ -57,10 +68,14 @@ function run(kernel: Kernel, seed: number): Run {
   try {
     const outcome = new Simulation(smallScenario(seed), engine).run();
     twin.end();
-    return { ...outcome, compared: twin.compared };
+    return { ...outcome, compared: twin.compared, restarts };
   } catch (error) {
     kernel.reset();
-    return { compared: twin.compared, error: error instanceof Error ? `${error.stack}` : String(error) };
+    return {
+      compared: twin.compared,
+      restarts,
+      error: error instanceof Error ? `${error.stack}` : String(error),
+    };
   }
 }
 
@@ -86,5 +101,22 @@ withKernel('the kernel follows the engine', (t, kernel) => {
     t.ok((reached.get('stitched') ?? 0) > SEEDS / 4, 'flows were stitched');
     t.ok((reached.get('cutting') ?? 0) > SEEDS / 10, 'flows drained');
   }
+  t.end();
+});
+
+withKernel('the kernel follows the engine through restores', (t, kernel) => {
+  let [restarts, failed] = [0, 0];
+  for (let seed = 1; seed <= RESTORED_SEEDS && failed < MOST_REPORTS; seed++) {
+    // What the ends make of it is for test/simulation/restarts.test.ts to judge.
+    const { error, restarts: more } = run(kernel, seed, DEATHS);
+    restarts += more;
+    if (error === undefined) continue;
+    failed += 1;
+    t.fail(`seed ${seed}`);
+    t.comment(error);
+  }
+  t.equal(failed, 0);
+  t.comment(`${restarts} restores compared`);
+  t.ok(restarts > RESTORED_SEEDS / 4, 'flows were restored');
   t.end();
 });

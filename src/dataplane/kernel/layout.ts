@@ -58,6 +58,7 @@ export const LAYOUT = {
     bits: 45,
   },
   tuple: { size: 36, source: 0, destination: 16, ports: 32 },
+  place: { size: 8, slot: 0, generation: 4, inner: 6 },
   owned: { size: 8192, ports: 0 },
   event: {
     size: 112,
@@ -94,9 +95,9 @@ export const ID_BYTES = 16;
 /** `at` has one entry for each state but the first. */
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
-export const FlowBit = { Paired: 1, Superseded: 2 } as const;
-export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8 } as const;
-export const ConnBit = { Established: 16 } as const;
+export const FlowBit = { Paired: 1, Superseded: 2, Restored: 4 } as const;
+export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8, Heard: 16 } as const;
+export const ConnBit = { Timestamps: 1, Sack: 2, Ecn: 4, Established: 16, FinReported: 32 } as const;
 export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;
 export const Ask = { Pair: 0, Enable: 1, Close: 2, Tick: 3, Forget: 4, Idle: 5 } as const;
 export type Ask = (typeof Ask)[keyof typeof Ask];

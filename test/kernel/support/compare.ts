@@ -112,7 +112,8 @@ export class RecordComparison {
       bit('SYN_SEEN', of.synSeen) |
       bit('SYN_ECN', of.synEcn) |
       bit('ACK_SEEN', of.ackSeen) |
-      bit('FIN_SEEN', of.finSeen)
+      bit('FIN_SEEN', of.finSeen) |
+      bit('HEARD', of.heard)
     );
   }
 
