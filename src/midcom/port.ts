@@ -49,6 +49,7 @@ export interface SwitchClient {
   /** PRL. */
   list(): Promise<FlowSnapshot[]>;
   onEvent(listener: (event: FlowEvent) => void): void;
-  /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
+  /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, or it is another one; of
+   * the flows before it has those that it lists. */
   onSession(listener: (change: 'lost' | 'resumed' | 'renewed' | 'opened') => void): void;
 }

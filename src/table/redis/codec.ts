@@ -11,6 +11,7 @@ import { SutureError } from '../../platform/errors.js';
 import { formatEndpoint, parseEndpoint } from '../../wire/endpoint.js';
 import type { FlowRecord } from '../port.js';
 import { LAYOUT } from './keys.js';
+import { savedFrom, savedText } from './saved.js';
 
 export type FlowHash = Readonly<Record<string, string>>;
 
@@ -34,6 +35,8 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
     closed: timeText(record.closedAt),
     openedBy: record.openedBy ?? '',
     cause: record.stitchCause ? JSON.stringify(record.stitchCause) : '',
+    'stitch.outer': savedText(record.saved?.outer),
+    'stitch.inner': savedText(record.saved?.inner),
     // The number of each state and its beginning after `opened`: "1+0 2+35 4+1200".
     history: history
       .map((step) => `${FLOW_STATES.indexOf(step.state)}${signed(step.at - openedAt)}`)
@@ -73,6 +76,7 @@ export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecor
     ...(closedAt !== undefined && { closedAt }),
     ...fields.openedBy('openedBy'),
     ...fields.cause('cause'),
+    ...fields.saved('stitch.outer', 'stitch.inner'),
     history: fields.history('history', openedAt),
   };
 }
@@ -135,7 +139,7 @@ class Fields {
     });
   }
 
-  /** Both of these came later than the first records of this layout, so they may be missing. */
+  /** These came later than the first records of this layout, so they may be missing. */
   openedBy(name: string): Pick<FlowRecord, 'openedBy'> {
     const text = this.hash[name] ?? '';
     if (text === '') return {};
@@ -152,6 +156,15 @@ class Fields {
       // Said below.
     }
     return this.fail(name);
+  }
+
+  saved(outer: string, inner: string): Pick<FlowRecord, 'saved'> {
+    try {
+      const saved = savedFrom(this.hash[outer] ?? '', this.hash[inner] ?? '');
+      return saved ? { saved } : {};
+    } catch {
+      return this.fail(outer);
+    }
   }
 
   private fail(name: string): never {
