@@ -5,7 +5,9 @@ import type { FlowState } from '../flow/state.js';
 import type { ControlServer } from '../midcom/server.js';
 import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
+import { SutureError } from '../platform/errors.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
+import type { RedisTable } from '../table/redis/table.js';
 import { type AdminBackend, type AgentView, type StatsView, unknownFlow } from './admin-protocol.js';
 import type { Control } from './control.js';
 import type { DiscoveryService } from './discovery.js';
@@ -20,6 +22,8 @@ export interface AdminParts {
   readonly server: ControlServer;
   readonly discovery: DiscoveryService;
   readonly clock: Clock;
+  /** The table of a switch that is one of several of its group. */
+  readonly shared?: Pick<RedisTable, 'isLeader' | 'leading' | 'promote'> | undefined;
 }
 
 export class Admin implements AdminBackend {
@@ -61,6 +65,17 @@ export class Admin implements AdminBackend {
       }));
   }
 
+  async promote(): Promise<StatsView> {
+    const { shared } = this.parts;
+    if (!shared) {
+      const message = 'this switch is no standby: set `standby: true` and a table in Redis in its config';
+      throw new SutureError('SUT_NOT_AVAILABLE', message);
+    }
+    if (!shared.isLeader) shared.promote();
+    await shared.leading;
+    return this.stats();
+  }
+
   async stats(): Promise<StatsView> {
     const { config, control, discovery, plane, server, table } = this.parts;
     const flows: Partial<Record<FlowState, number>> = {};
@@ -71,6 +86,7 @@ export class Admin implements AdminBackend {
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
+      ...(this.parts.shared && { role: this.parts.shared.isLeader ? 'active' : 'standby' }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -79,6 +95,7 @@ export class Admin implements AdminBackend {
         ...prefixed('control', server.counters()),
         ...prefixed('discovery', discovery.counters()),
         ...prefixed('table', counters),
+        ...prefixed('start', control.reconciled),
       },
     };
   }

@@ -28,6 +28,7 @@ export class FakeBackend implements AdminBackend {
   readonly records = new Map(RECORDS.map((record) => [record.id, record]));
   readonly listeners = new Set<(record: FlowRecord) => void>();
   failure: unknown;
+  promoted = 0;
 
   async flows({ state, agent }: FlowFilter): Promise<FlowRecord[]> {
     if (this.failure !== undefined) throw this.failure;
@@ -50,6 +51,12 @@ export class FakeBackend implements AdminBackend {
     this.records.set(id, closed);
     for (const listener of this.listeners) listener(closed);
     return closed;
+  }
+
+  async promote(): Promise<StatsView> {
+    if (this.failure !== undefined) throw this.failure;
+    this.promoted += 1;
+    return this.stats();
   }
 
   async agents(): Promise<AgentView[]> {

@@ -49,6 +49,9 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     table: 'memory',
     group: 'default',
     durability: 'strict',
+    standby: false,
+    virtualAddresses: [],
+    hooks: {},
     redis: { timeout: 1_000, lease: 2_000, queue: 100_000, events: 10_000 },
     dataplane: 'auto',
     agents: [
