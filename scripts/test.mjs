@@ -12,7 +12,7 @@ import { TapReport } from './tap-report.mjs';
 
 const END_TO_END = 'test/e2e/';
 /** End-to-end tests that have one data path, or none. */
-const ON_ONE_PATH = ['adopt', 'bench', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'table'];
+const ON_ONE_PATH = ['adopt', 'bench', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'standby', 'table'];
 
 function testFiles() {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
