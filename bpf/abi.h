@@ -106,6 +106,8 @@ enum {
 	SENDER_SYN_ECN = 2,
 	SENDER_ACK_SEEN = 4,
 	SENDER_FIN_SEEN = 8,
+	/* Of a restored flow: it has sent a packet since. */
+	SENDER_HEARD = 16,
 };
 
 struct sender {
@@ -139,6 +141,8 @@ enum {
 	CONN_FIN_HELD = 256,
 	CONN_RESET_HELD = 512,
 	CONN_FIN_SENT = 1024,
+	/* Of a flow that was taken over from another switch: bpf/restore.h. */
+	CONN_RESTORED = 2048,
 };
 
 struct conn {

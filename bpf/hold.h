@@ -71,12 +71,13 @@ static __always_inline int tells_news(const struct conn *x, const struct conn *y
 	return s->sack_count > 0 || seq_diff(ack, y->told_ack) > 0 || seq_diff(edge, y->told_edge) > 0;
 }
 
-static __always_inline void translate_holding(struct work *w, struct conn *x, struct conn *y, u32 had_fin)
+static __always_inline void translate_holding(struct work *w, const struct flow *f, struct conn *x,
+					      struct conn *y, u32 had_fin)
 {
 	struct segment *s = &w->segment;
 
-	if (s->flags & FLAG_SYN) {
-		translate(w, x, y);
+	if (s->flags & FLAG_SYN || !knows_where_it_stands(f)) {
+		translate(w, f, x, y);
 		return;
 	}
 	if (fin_seen(&y->far) && s->ack - y->delta == before_fin(&y->far))
@@ -91,7 +92,7 @@ static __always_inline void translate_holding(struct work *w, struct conn *x, st
 		return;
 	if (asks && (bare || repeats) && !tells_news(x, y, s))
 		return;
-	translate(w, x, y);
+	translate(w, f, x, y);
 }
 
 /* X's FIN, made anew for Y. */
@@ -226,13 +227,13 @@ static __noinline void hold_from_far(struct work *w, struct flow *f, u32 inner)
 		if (!over && reset_counts(x, s))
 			hold_reset(w, f, x, inner);
 		else
-			translate(w, x, y);
+			translate(w, f, x, y);
 		return;
 	}
 	if (had_fin && !over)
 		hold_fin(w, f, x, inner);
 	s->flags &= ~FLAG_FIN;
-	translate_holding(w, x, y, had_fin);
+	translate_holding(w, f, x, y, had_fin);
 	if (over)
 		return;
 	if (y->far.conn_bits & CONN_FIN_SENT && fin_delivered(y, x)) {

@@ -160,6 +160,8 @@ static __always_inline void lift_bare_ack(const struct conn *x, struct segment *
 {
 	if (s->payload_length != 0 || s->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST))
 		return;
+	if (!(x->far.conn_bits & CONN_TOLD_ANY))
+		return;
 	if (seq_diff(s->seq, x->told_ack) < 0 || seq_diff(s->seq, x->far.max) >= 0)
 		return;
 	s->seq = seq_max(s->seq, seq_min(x->far.max, edge));
@@ -207,6 +209,6 @@ static __always_inline int offsets_possible(const struct conn *x, const struct c
 /* The mark is drawn along: numbers compare only within 2^31 of each other. */
 static __always_inline void keep_mark_recent(struct conn *x)
 {
-	if (seq_diff(x->told_ack, x->transparent_from) > (s32)(RECENT + RECENT / 2))
+	if (x->far.conn_bits & CONN_TOLD_ANY && seq_diff(x->told_ack, x->transparent_from) > (s32)(RECENT + RECENT / 2))
 		x->transparent_from = x->told_ack - RECENT;
 }

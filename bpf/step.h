@@ -222,6 +222,8 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	/* Before the stitch there is no holding it: left out, it comes again, as if it had been lost. */
 	if (mode == MODE_DRAIN && holds_ends(f))
 		s->flags &= ~FLAG_FIN;
+	if (is_restored(f))
+		relearn(x, y, s);
 	if (!(s->flags & FLAG_SYN)) {
 		track(f, x, s, 0, w->now);
 	} else if (mode <= MODE_CLAMP) {
@@ -234,7 +236,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 			hold_from_far(w, f, inner);
 			return;
 		}
-		translate(w, x, y);
+		translate(w, f, x, y);
 		if (f->state == STATE_CLOSED)
 			return;
 		if (s->flags & FLAG_RST) {
@@ -260,7 +262,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 				f->mode = MODE_DIRECT;
 				end_by_reset(w, f, x, inner);
 			} else {
-				translate(w, x, y);
+				translate(w, f, x, y);
 			}
 			return;
 		}

@@ -8,6 +8,7 @@
  * translate.h fill an outbox) → emit.h (sends each output, as edit.h makes it of the packet). What is not ours goes on to the host untouched.
  */
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -24,6 +25,7 @@
 #include "machine.h"
 #include "track.h"
 #include "mapping.h"
+#include "restore.h"
 #include "handover.h"
 #include "translate.h"
 #include "step.h"
@@ -225,6 +227,9 @@ int suture_ingress(struct __sk_buff *skb)
 	struct work *w = work_of();
 
 	if (!w)
+		return TC_ACT_UNSPEC;
+	/* What a bridge floods is for another host, perhaps for the active switch of this one's group. */
+	if (!testing && skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
 	int kind = parse_frame(skb, w);
 

@@ -145,7 +145,7 @@ static __always_inline void track(struct flow *f, struct conn *x, const struct s
 static __always_inline void note_told_far(struct conn *x, const struct segment *s)
 {
 	if (s->options & OPT_TIMESTAMPS && !(s->flags & FLAG_RST))
-		if (s->flags & FLAG_SYN || (s32)(s->tsval - x->told_tsval) > 0)
+		if (s->flags & FLAG_SYN || !(x->far.conn_bits & CONN_TOLD_ANY) || (s32)(s->tsval - x->told_tsval) > 0)
 			x->told_tsval = s->tsval;
 	if (!(s->flags & FLAG_ACK) || s->flags & FLAG_RST)
 		return;

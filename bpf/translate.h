@@ -2,19 +2,26 @@
 /* A stitched flow: constants only, apart from the rule against the ack deadlock. src/flow/translate.ts, teardown.ts. */
 #pragma once
 
-static __always_inline void translate(struct work *w, struct conn *x, struct conn *y)
+/* Not where the flow doesn't know where it stands: the packet then goes nowhere, and is sent again. */
+static __always_inline void acknowledge_again(struct work *w, const struct flow *f, struct conn *x, const struct conn *y)
+{
+	if (knows_where_it_stands(f))
+		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+}
+
+static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y)
 {
 	const struct segment *got = &w->segment;
 
 	if (got->flags & FLAG_SYN) {
 		/* RFC 5961 section 4. */
-		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+		acknowledge_again(w, f, x, y);
 		return;
 	}
 	keep_mark_recent(x);
 	if (seq_diff(got->seq, x->transparent_from) < 0 && got->payload_length > 1) {
 		/* Bytes that the shell consumed have no counterpart: they are acknowledged again. */
-		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
+		acknowledge_again(w, f, x, y);
 		return;
 	}
 	struct segment *s = add_edited(w, y, 0, got->payload_length);
@@ -57,14 +64,19 @@ static __always_inline int shell_reset_counts(struct conn *x, const struct segme
 	return !established(x) || s->seq == x->far.ack || s->seq == x->shell.max || is_fin_number(&x->shell, s->seq);
 }
 
-static __always_inline int fin_acknowledged(const struct conn *x, const struct conn *y)
+static __always_inline int fin_acknowledged(const struct flow *f, const struct conn *x, const struct conn *y)
 {
-	return fin_seen(&x->far) && seq_diff(far_ack(x, y), x->far.fin_end) >= 0;
+	if (!fin_seen(&x->far))
+		return 0;
+	/* An ack beyond a FIN is an old number, of an end not heard of since a restore. */
+	s32 beyond = seq_diff(far_ack(x, y), x->far.fin_end);
+
+	return beyond == 0 || (beyond > 0 && (!is_restored(f) || y->far.bits & SENDER_HEARD));
 }
 
 static __always_inline int directly_finished(const struct flow *f)
 {
-	return fin_acknowledged(&f->conn[0], &f->conn[1]) && fin_acknowledged(&f->conn[1], &f->conn[0]);
+	return fin_acknowledged(f, &f->conn[0], &f->conn[1]) && fin_acknowledged(f, &f->conn[1], &f->conn[0]);
 }
 
 static __always_inline u32 ending_of(const struct flow *f)

@@ -15,7 +15,7 @@ export function labCommands(program: Command, context: CliContext, action: Actio
   lab
     .command('up')
     .description('make the hosts, anew if they are there; starts no program')
-    .option('--standby', 'with a second switch (not in this version)')
+    .option('--standby', 'with a second switch, suture-s2, on the same links')
     .option('--json', 'print one JSON document')
     .action(action((options: LabOptions & { standby?: boolean }) => up(options, context)));
   lab

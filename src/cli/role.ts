@@ -1,8 +1,10 @@
 /** `suture switch|shell|core -c FILE`: runs one role until it is told to stop. */
 import type { Command } from 'commander';
 import { type Configs, loadConfig, printConfig, type Role } from '../platform/config/index.js';
+import { SutureError } from '../platform/errors.js';
 import { runUntilSignal } from '../platform/lifecycle.js';
 import { createLog, type Logger } from '../platform/log.js';
+import { type AdminOptions, adminClient } from './admin-options.js';
 import type { Action, CliContext } from './context.js';
 
 interface RoleOptions {
@@ -18,13 +20,39 @@ const DESCRIPTIONS: Readonly<Record<Role, string>> = {
 
 export function roleCommands(program: Command, context: CliContext, action: Action): void {
   for (const role of ['switch', 'shell', 'core'] as const) {
-    program
+    const command = program
       .command(role)
       .description(`${DESCRIPTIONS[role]}; SIGTERM drains, a second one stops at once`)
-      .requiredOption('-c, --config <file>', 'the YAML file to run with')
-      .option('--print-config', 'print the config with all defaults filled in, and end')
-      .action(action((options: RoleOptions) => runRole(role, options, context)));
+      .option('--print-config', 'print the config with all defaults filled in, and end');
+    if (role === 'switch') switchCommand(command, context, action);
+    else {
+      command
+        .requiredOption('-c, --config <file>', 'the YAML file to run with')
+        .action(action((options: RoleOptions) => runRole(role, options, context)));
+    }
   }
+}
+
+/** Also tells a running standby to become the active switch of its group. */
+function switchCommand(command: Command, context: CliContext, action: Action): void {
+  command
+    .option('-c, --config <file>', 'the YAML file to run with')
+    .option('--promote', 'have the standby that runs here become the active switch of its group, and end')
+    .option('--admin <unix:PATH>', 'with --promote: admin socket of that switch')
+    .action(
+      action((options: Partial<RoleOptions> & { readonly promote?: boolean } & AdminOptions) => {
+        if (options.promote) return promote(options, context);
+        const { config } = options;
+        if (config === undefined)
+          throw new SutureError('SUT_USAGE', 'give a config with -c FILE, or --promote');
+        return runRole('switch', { ...options, config }, context);
+      }),
+    );
+}
+
+async function promote(options: AdminOptions, context: CliContext): Promise<void> {
+  const { name, table } = await (await adminClient(options, context)).promote();
+  context.stdout.write(`${name} is the active switch of group ${table.group ?? ''}\n`);
 }
 
 async function runRole(role: Role, options: RoleOptions, context: CliContext): Promise<void> {

@@ -24,6 +24,7 @@ async function stats(options: AdminOptions, context: CliContext): Promise<void> 
       ['switch', `${found.name}, version ${found.version}`],
       ['data path', `${found.dataplane} on ${found.interfaces.join(', ')}`],
       ['up', `${humanDuration(up)}, since ${found.startedAt}`],
+      ...(found.role ? [['role', found.role] as const] : []),
       ['table', tableText(found.table)],
       ['flows', flows.join(', ') || 'none'],
     ]),

@@ -6,6 +6,7 @@
  * nothing.
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
+import type { Past, SavedFlow } from '../flow/restore.js';
 import type { DirectionCounters, FlowReason, FlowState, TeardownMode } from '../flow/state.js';
 
 export interface PairRequest {
@@ -25,8 +26,18 @@ export interface FlowSnapshot {
   readonly toShellStitched: DirectionCounters;
   /** What it joins; told by a data path that keeps flows while no process is there, for the next one. */
   readonly ends?: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints };
+  /** What another switch needs to go on with it; told with events, and where it is asked for. */
+  readonly saved?: SavedFlow;
   /** Time of each state's beginning, milliseconds since the Unix epoch, in order. */
   readonly history: readonly { readonly state: FlowState; readonly at: number }[];
+}
+
+/** A stitched flow of another switch, or of a run before this one. Times as in a snapshot. */
+export interface RestoreRequest extends PairRequest {
+  readonly saved: SavedFlow;
+  readonly past: Past;
+  /** As it was asked for with `enable`. */
+  readonly teardown: TeardownMode;
 }
 
 export type FlowEventKind = 'state' | 'fin' | 'rst';
@@ -56,8 +67,16 @@ export interface FlowEvent {
 
 export interface DataPlane {
   readonly kind: 'userspace' | 'kernel';
+  /** Flows can be restored and asked for; packets are carried from `forward` on. */
   start(): Promise<void>;
+  forward(): Promise<void>;
   stop(): Promise<void>;
+  /** As `stop`, but what can go on without this process does: another one takes it over. */
+  leave(): Promise<void>;
+  /** Goes on with stitched flows; gives the ids of those that it has now, or had before. */
+  restore(flows: readonly RestoreRequest[]): Promise<string[]>;
+  /** Lets go of flows without a word to their ends: another switch carries them, or they have ended there. */
+  drop(ids: readonly string[]): Promise<void>;
   /** From now on packets from and to these ports are carried by the data path, not by the host. */
   own(ports: readonly OwnedPorts[]): Promise<void>;
   disown(ports: readonly OwnedPorts[]): Promise<void>;
@@ -69,7 +88,8 @@ export interface DataPlane {
   proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
-  list(): Promise<FlowSnapshot[]>;
+  /** With `saved` where that is asked for. */
+  list(withSaved?: boolean): Promise<FlowSnapshot[]>;
   /** Counters by name, of packets unless the name says otherwise. */
   counters(): Promise<Record<string, number>>;
   onEvent(listener: (event: FlowEvent) => void): void;

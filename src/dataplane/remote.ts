@@ -9,9 +9,21 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from './port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from './port.js';
 
-const METHODS = ['own', 'disown', 'pair', 'enable', 'proceed', 'close', 'list', 'counters'] as const;
+const METHODS = [
+  'forward',
+  'restore',
+  'drop',
+  'own',
+  'disown',
+  'pair',
+  'enable',
+  'proceed',
+  'close',
+  'list',
+  'counters',
+] as const;
 type Method = (typeof METHODS)[number];
 
 interface Request {
@@ -84,6 +96,22 @@ export class RemoteDataPlane implements DataPlane {
     this.waiting.clear();
   }
 
+  leave(): Promise<void> {
+    return this.stop();
+  }
+
+  forward(): Promise<void> {
+    return this.call('forward');
+  }
+
+  restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    return this.call('restore', flows);
+  }
+
+  drop(ids: readonly string[]): Promise<void> {
+    return this.call('drop', ids);
+  }
+
   own(ports: readonly OwnedPorts[]): Promise<void> {
     return this.call('own', ports);
   }
@@ -108,8 +136,8 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
-  list(): Promise<FlowSnapshot[]> {
-    return this.call('list');
+  list(withSaved = false): Promise<FlowSnapshot[]> {
+    return withSaved ? this.call('list', true) : this.call('list');
   }
 
   counters(): Promise<Record<string, number>> {

@@ -1,11 +1,13 @@
 /** A flow as the control part sees it. */
 import type { Flow } from '../flow/flow.js';
+import { saveFlow } from '../flow/restore.js';
 import type { TcpSegment } from '../wire/segment.js';
 import type { FlowEvent, FlowSnapshot, SegmentFacts } from './port.js';
 
 /** `epochOffset`: wall-clock milliseconds at the engine's time 0. */
-export function snapshotOf(flow: Flow, epochOffset: number): FlowSnapshot {
+export function snapshotOf(flow: Flow, epochOffset: number, withSaved = false): FlowSnapshot {
   const { outer, inner } = flow;
+  const saved = withSaved ? saveFlow(flow) : undefined;
   return {
     id: flow.id,
     state: flow.state,
@@ -13,6 +15,7 @@ export function snapshotOf(flow: Flow, epochOffset: number): FlowSnapshot {
     up: { packets: outer.far.packets, bytes: outer.far.bytes },
     down: { packets: inner.far.packets, bytes: inner.far.bytes },
     toShellStitched: { packets: flow.toShellPackets, bytes: flow.toShellBytes },
+    ...(saved && { saved }),
     history: flow.history.map(({ state, at }) => ({ state, at: Math.round(at + epochOffset) })),
   };
 }
@@ -25,7 +28,7 @@ export function eventOf(
   segment: TcpSegment | undefined,
   epochOffset: number,
 ): FlowEvent {
-  const event = { kind, flow: snapshotOf(flow, epochOffset) };
+  const event = { kind, flow: snapshotOf(flow, epochOffset, true) };
   if (from === undefined) return event;
   const end = from === 'peer' ? flow.outer : flow.inner;
   const held = kind === 'fin' ? end.finHeld : end.resetHeld;

@@ -44,6 +44,8 @@ export class Sender {
   /** Sequence number after its FIN, when `finSeen`. */
   finEnd: SeqNum = seqNum(0);
   finSeen = false;
+  /** Of a restored flow: it has sent a packet since. */
+  heard = false;
   packets = 0;
   /** Stream bytes, each counted once. */
   bytes = 0;
@@ -66,7 +68,8 @@ export class Connection {
   /** A reset that counts was seen, from … */
   resetBy: 'far' | 'shell' | undefined;
 
-  private toldAny = false;
+  /** The marks below are set. */
+  toldAny = false;
   private wasEstablished = false;
   /** Highest ack that X was given. */
   toldAck: SeqNum = seqNum(0);
@@ -130,6 +133,11 @@ export class Connection {
     return this.wasEstablished;
   }
 
+  /** Its handshake was another switch's. */
+  becomeEstablished(): void {
+    this.wasEstablished = true;
+  }
+
   /** Both FINs were acknowledged, or a reset ended it. */
   get finished(): boolean {
     if (this.resetBy) return true;
@@ -187,8 +195,8 @@ export class Connection {
   /** Takes note of what `segment` tells the far end, as it leaves for it. */
   noteToldFar(segment: TcpSegment): void {
     if (segment.hasOption(OptionBit.Timestamps) && !segment.has(TcpFlag.Rst)) {
-      if (segment.has(TcpFlag.Syn) || ((segment.tsval - this.toldTsval) | 0) > 0)
-        this.toldTsval = segment.tsval;
+      const isNewer = ((segment.tsval - this.toldTsval) | 0) > 0;
+      if (segment.has(TcpFlag.Syn) || !this.toldAny || isNewer) this.toldTsval = segment.tsval;
     }
     if (!segment.has(TcpFlag.Ack) || segment.has(TcpFlag.Rst)) return;
     const scale = segment.has(TcpFlag.Syn) ? 0 : this.shell.windowScale;

@@ -20,6 +20,7 @@ import { findIcmpTarget, type IcmpTarget, pathMss } from './icmp.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineListener, type EngineOptions } from './options.js';
 import type { Outbox } from './outbox.js';
 import { Ownership } from './ownership.js';
+import { type Past, restoredFlow, type SavedFlow } from './restore.js';
 import type { TeardownMode } from './state.js';
 import { type FlowKeeper, FlowStepper, Verdict } from './stepper.js';
 
@@ -165,6 +166,36 @@ export class FlowEngine implements FlowKeeper {
     if (!known?.far.synSeen) this.stepper.refuse(flow, 'handshake-not-seen', now);
     else if (outerTuple.isIpv4 !== innerTuple.isIpv4) this.stepper.refuse(flow, 'family-differs', now);
     return flow;
+  }
+
+  /** Goes on with a stitched flow of another switch. An unpaired connection of the same tuple gives way. */
+  restore(
+    id: string,
+    ends: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints },
+    saved: SavedFlow,
+    past: Past,
+    now: number,
+    teardown: TeardownMode = 'core',
+  ): Flow {
+    if (this.flowsById.has(id)) throw new FlowRequestError('SUT_FLOW_EXISTS', `flow ${id} exists already`);
+    const outer = tupleOf(ends.outer.remote, ends.outer.local);
+    const inner = tupleOf(ends.inner.remote, ends.inner.local);
+    const known = [outer, inner].flatMap((tuple) => this.index.find(tuple)?.connection ?? []);
+    const taken = known.find((x) => x.flow !== undefined)?.flow;
+    if (taken)
+      throw new FlowRequestError('SUT_CONFLICT', `a connection of ${id} belongs to flow ${taken.id}`);
+    for (const x of known) this.unpairedEnded(x);
+    const flow = restoredFlow(id, { outer, inner }, saved, past, teardown, now);
+    this.flowsById.set(id, flow);
+    this.index.add(flow.outer);
+    this.index.add(flow.inner);
+    return flow;
+  }
+
+  /** Lets go of a flow without a word to anyone: another switch carries it, or it has ended there. */
+  drop(id: string): void {
+    const flow = this.flowsById.get(id);
+    if (flow) this.forget(flow);
   }
 
   /** Asks for the stitch; the outbox may hold segments afterwards. Asking again changes nothing. */

@@ -34,6 +34,8 @@ export class Flow {
   /** What was sent to the shell while stitched. */
   toShellPackets = 0;
   toShellBytes = 0;
+  /** Taken over from another switch: its numbers are to be learned from its packets (`restore.ts`). */
+  restored = false;
   readonly history: { readonly state: FlowState; readonly at: number }[] = [];
 
   constructor(

@@ -15,6 +15,7 @@ import { type SeqNum, seqAdd, seqAfter, seqDiff } from '../wire/seq.js';
 import type { Connection } from './connection.js';
 import { beforeFin, convertWindow, emitBareAck, farAck, farEdge } from './mapping.js';
 import type { Outbox } from './outbox.js';
+import { knowsWhereItStands } from './restore.js';
 import { translate } from './translate.js';
 
 function ownsFin(x: Connection): boolean {
@@ -35,7 +36,8 @@ export function finDelivered(x: Connection): boolean {
 /** A segment from X, already tracked and no RST. Its FIN was taken off; `hadFin` tells that there was one. */
 export function translateHolding(x: Connection, segment: TcpSegment, hadFin: boolean, out: Outbox): void {
   const y = x.other;
-  if (segment.has(TcpFlag.Syn)) {
+  // Not knowing where it stands, the switch answers for nobody: what comes goes on, without the FIN.
+  if (segment.has(TcpFlag.Syn) || (x.flow && !knowsWhereItStands(x.flow))) {
     translate(x, segment, out);
     return;
   }

@@ -29,6 +29,7 @@ function setDelta(x: Connection, y: Connection, consumed: number, injected: numb
  * along behind the acknowledged end: numbers compare only within 2³¹ of each other.
  */
 export function keepMarkRecent(x: Connection): void {
+  if (!x.toldAny) return;
   if (seqDiff(x.toldAck, x.transparentFrom) > 1.5 * RECENT) x.transparentFrom = seqAdd(x.toldAck, -RECENT);
 }
 
@@ -131,6 +132,7 @@ function setSackCount(segment: TcpSegment, count: number): void {
 export function liftBareAck(x: Connection, segment: TcpSegment, edge: SeqNum): void {
   if (segment.payloadLength !== 0) return;
   if ((segment.flags & (TcpFlag.Syn | TcpFlag.Fin | TcpFlag.Rst)) !== 0) return;
+  if (!x.toldAny) return;
   if (seqDiff(segment.seq, x.toldAck) < 0 || seqDiff(segment.seq, x.far.max) >= 0) return;
   segment.seq = seqMax(segment.seq, seqMin(x.far.max, edge));
 }

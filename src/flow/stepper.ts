@@ -33,6 +33,7 @@ import {
 } from './mapping.js';
 import type { EngineListener, EngineOptions } from './options.js';
 import { Outbox } from './outbox.js';
+import { relearn } from './restore.js';
 import type { BrokenReason, FlowReason, RefusalReason } from './state.js';
 import {
   directlyFinished,
@@ -120,6 +121,7 @@ export class FlowStepper {
     const mode = flow === undefined ? Mode.Relay : flow.mode;
     // Before the stitch there is no holding it: left out, it comes again, as if it had been lost.
     if (mode === Mode.Drain && flow?.holdsEnds) segment.flags &= ~TcpFlag.Fin;
+    if (flow?.restored) relearn(x, segment);
     if (!segment.has(TcpFlag.Syn)) x.trackFar(segment, now);
     else if (mode <= Mode.Clamp) return this.relaySyn(x, segment, false, now);
     if (flow === undefined || mode === Mode.Relay) return this.relayFromFar(x, segment, now);

@@ -16,19 +16,20 @@ import {
   shiftSack,
 } from './mapping.js';
 import type { Outbox } from './outbox.js';
+import { knowsWhereItStands } from './restore.js';
 
 /** A segment from X once the flow is stitched; already tracked. */
 export function translate(x: Connection, segment: TcpSegment, out: Outbox): void {
   if (segment.has(TcpFlag.Syn)) {
     // RFC 5961 section 4: a SYN on a live connection draws an ack; only the switch knows which connection.
-    emitBareAck(x, farAck(x), farEdge(x), out);
+    acknowledgeAgain(x, out);
     return;
   }
   keepMarkRecent(x);
   if (seqDiff(segment.seq, x.transparentFrom) < 0 && segment.payloadLength > 1) {
     // Bytes that the shell consumed have no counterpart: they were acknowledged long ago, and are again. X goes
     // on from there, so whatever else the segment holds comes once more.
-    emitBareAck(x, farAck(x), farEdge(x), out);
+    acknowledgeAgain(x, out);
     return;
   }
   const y = x.other;
@@ -44,6 +45,11 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     if (sent.has(TcpFlag.Ack)) sent.tsecr = (sent.tsecr - y.tsDelta) >>> 0;
   }
   y.noteToldFar(sent);
+}
+
+/** Not for a restored flow that doesn't know where it stands: the packet then goes nowhere, and is sent again. */
+function acknowledgeAgain(x: Connection, out: Outbox): void {
+  if (x.flow && knowsWhereItStands(x.flow)) emitBareAck(x, farAck(x), farEdge(x), out);
 }
 
 /** Blocks below the first byte that Y's stream shares with X's mean nothing to Y and are left out. */

@@ -17,10 +17,12 @@ import {
   LAB_HOSTS,
   LAB_LEGS,
   type LabHost,
+  type LabMember,
   labPrefix,
   namespaceOf,
   PREFIX_LENGTH_4,
   PREFIX_LENGTH_6,
+  STANDBY,
   WIRE,
 } from './layout.js';
 
@@ -30,6 +32,10 @@ export interface LabOptions {
 }
 
 export interface LabUpOptions extends LabOptions {
+  /**
+   * A second switch, `PREFIX-s2`, on the same links, which are bridged for it. Each switch then has addresses of its
+   * own, and `.1` is the first one's until a switch moves it.
+   */
   readonly standby?: boolean;
   /**
    * Puts a bridge into the middle of each leg, in a namespace `PREFIX-w`, with ports `s-HOST` and `h-HOST`:
@@ -55,7 +61,8 @@ export interface LabStatus {
 }
 
 function namespacesOf(prefix: string): string[] {
-  return [...LAB_HOSTS.map((host) => namespaceOf(prefix, host)), namespaceOf(prefix, WIRE)];
+  const all: readonly (LabMember | typeof WIRE)[] = [...LAB_HOSTS, STANDBY, WIRE];
+  return all.map((host) => namespaceOf(prefix, host));
 }
 
 function requireRoot(): void {
@@ -70,8 +77,12 @@ function exists(namespace: string): boolean {
   return existsSync(`/run/netns/${namespace}`);
 }
 
+function isSwitch(host: LabMember): host is 's' | typeof STANDBY {
+  return host === 's' || host === STANDBY;
+}
+
 /** Settings of a namespace's own network; interfaces made later inherit `default`. */
-function settings(host: LabHost): string {
+function settings(host: LabMember): string {
   const all = [
     // Duplicate address detection would keep each IPv6 address unusable for a second or two.
     'net/ipv6/conf/default/accept_dad=0',
@@ -80,13 +91,18 @@ function settings(host: LabHost): string {
     'net/ipv6/conf/all/disable_ipv6=0',
     'net/ipv6/conf/default/accept_ra=0',
   ];
-  if (host === 's') all.push('net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1');
+  if (isSwitch(host)) {
+    all.push('net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1');
+    // A link that was down for a while has its addresses again afterwards.
+    all.push('net/ipv6/conf/default/keep_addr_on_down=1', 'net/ipv6/conf/all/keep_addr_on_down=1');
+  }
   return all.map((line) => line.replace(/^(.*)=(.*)$/, 'echo $2 > /proc/sys/$1')).join(' && ');
 }
 
 /** `ip -batch` lines that make the two ends of each leg. */
-function linkLines(prefix: string, bridged: boolean): string[] {
+function linkLines(prefix: string, { bridged, standby }: Shape): string[] {
   const s = namespaceOf(prefix, 's');
+  const s2 = namespaceOf(prefix, STANDBY);
   const w = namespaceOf(prefix, WIRE);
   return LAB_LEGS.flatMap(({ host, switchInterface }) => {
     const h = namespaceOf(prefix, host);
@@ -96,14 +112,17 @@ function linkLines(prefix: string, bridged: boolean): string[] {
     return [
       `link add ${switchInterface} netns ${s} type veth peer name s-${host} netns ${w}`,
       `link add ${HOST_INTERFACE} netns ${h} type veth peer name h-${host} netns ${w}`,
+      ...(standby
+        ? [`link add ${switchInterface} netns ${s2} type veth peer name t-${host} netns ${w}`]
+        : []),
     ];
   });
 }
 
-function bridgeLines(): string[] {
+function bridgeLines(standby: boolean): string[] {
   return LAB_LEGS.flatMap(({ host }) => [
     `link add br-${host} type bridge stp_state 0 forward_delay 0`,
-    ...['s', 'h'].flatMap((side) => [
+    ...(standby ? ['s', 't', 'h'] : ['s', 'h']).flatMap((side) => [
       `link set ${side}-${host} master br-${host}`,
       `link set ${side}-${host} up`,
     ]),
@@ -111,10 +130,20 @@ function bridgeLines(): string[] {
   ]);
 }
 
-function hostLines(host: LabHost): string[] {
+function hostLines(host: LabMember, standby: boolean): string[] {
   const lines = ['link set lo up'];
   for (const leg of LAB_LEGS) {
-    if (host === 's') {
+    if (isSwitch(host)) {
+      // First, so that taking the shared address away leaves it.
+      const [own4, own6] = leg.ownAddresses[host];
+      if (standby) {
+        lines.push(`addr add ${own4}/${PREFIX_LENGTH_4} dev ${leg.switchInterface}`);
+        lines.push(`addr add ${own6}/${PREFIX_LENGTH_6} dev ${leg.switchInterface}`);
+      }
+      if (host === STANDBY) {
+        lines.push(`link set ${leg.switchInterface} up`);
+        continue;
+      }
       lines.push(
         `addr add ${leg.switchAddress4}/${PREFIX_LENGTH_4} dev ${leg.switchInterface}`,
         `addr add ${leg.switchAddress6}/${PREFIX_LENGTH_6} dev ${leg.switchInterface}`,
@@ -150,25 +179,32 @@ async function steerReceive(namespace: string): Promise<void> {
   await tryTool(['ip', 'netns', 'exec', namespace, 'sh', '-c', `{ ${script}; } 2>/dev/null; true`]);
 }
 
-async function make(prefix: string, bridged: boolean): Promise<void> {
-  const spaces = bridged ? namespacesOf(prefix) : LAB_HOSTS.map((host) => namespaceOf(prefix, host));
+interface Shape {
+  readonly bridged: boolean;
+  readonly standby: boolean;
+}
+
+async function make(prefix: string, shape: Shape): Promise<void> {
+  const { bridged, standby } = shape;
+  const hosts: readonly LabMember[] = standby ? [...LAB_HOSTS, STANDBY] : LAB_HOSTS;
+  const spaces = [...hosts, ...(bridged ? [WIRE] : [])].map((host) => namespaceOf(prefix, host as LabMember));
   await runTool(
     'making namespaces',
     ['ip', '-batch', '-'],
     `${spaces.map((n) => `netns add ${n}`).join('\n')}\n`,
   );
   await Promise.all(
-    LAB_HOSTS.map((host) =>
+    hosts.map((host) =>
       runTool('network settings', inNamespace(namespaceOf(prefix, host), ['sh', '-c', settings(host)])),
     ),
   );
-  await runTool('making links', ['ip', '-batch', '-'], `${linkLines(prefix, bridged).join('\n')}\n`);
+  await runTool('making links', ['ip', '-batch', '-'], `${linkLines(prefix, shape).join('\n')}\n`);
   await Promise.all(
-    LAB_HOSTS.map((host) =>
+    hosts.map((host) =>
       runTool(
         'addresses and routes',
         ['ip', '-n', namespaceOf(prefix, host), '-batch', '-'],
-        `${hostLines(host).join('\n')}\n`,
+        `${hostLines(host, standby).join('\n')}\n`,
       ),
     ),
   );
@@ -176,7 +212,7 @@ async function make(prefix: string, bridged: boolean): Promise<void> {
     await runTool(
       'making bridges',
       ['ip', '-n', namespaceOf(prefix, WIRE), '-batch', '-'],
-      `${bridgeLines().join('\n')}\n`,
+      `${bridgeLines(standby).join('\n')}\n`,
     );
   }
   await Promise.all(spaces.map(steerReceive));
@@ -184,16 +220,11 @@ async function make(prefix: string, bridged: boolean): Promise<void> {
 
 export async function labUp(options: LabUpOptions = {}): Promise<void> {
   const prefix = labPrefix(options.prefix);
-  if (options.standby) {
-    throw new SutureError(
-      'SUT_LAB',
-      "'lab up --standby' asks for a second switch, which this version does not have; run 'suture lab up'",
-    );
-  }
   requireRoot();
   await labDown({ prefix });
   try {
-    await make(prefix, options.bridged ?? false);
+    const standby = options.standby ?? false;
+    await make(prefix, { bridged: standby || (options.bridged ?? false), standby });
   } catch (error) {
     await labDown({ prefix });
     throw error;

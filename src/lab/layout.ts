@@ -10,6 +10,10 @@ import { SutureError } from '../platform/errors.js';
 export const LAB_HOSTS = ['e', 's', 'a', 'b'] as const;
 export type LabHost = (typeof LAB_HOSTS)[number];
 
+/** The second switch, where there is one (`lab up --standby`). */
+export const STANDBY = 's2';
+export type LabMember = LabHost | typeof STANDBY;
+
 export interface LabLeg {
   /** The host at the far end of the leg; its interface is `eth0`. */
   readonly host: Exclude<LabHost, 's'>;
@@ -17,6 +21,8 @@ export interface LabLeg {
   readonly switchInterface: string;
   readonly switchAddress4: string;
   readonly switchAddress6: string;
+  /** Where there are two switches: their own addresses. The one above is then the active one's. */
+  readonly ownAddresses: Readonly<Record<'s' | typeof STANDBY, readonly [string, string]>>;
   readonly address4: string;
   readonly address6: string;
 }
@@ -31,6 +37,10 @@ function leg(host: LabLeg['host'], net: number): LabLeg {
     switchInterface: `to-${host}`,
     switchAddress4: `10.201.${net}.1`,
     switchAddress6: `fd00:201:${net}::1`,
+    ownAddresses: {
+      s: [`10.201.${net}.251`, `fd00:201:${net}::251`],
+      s2: [`10.201.${net}.252`, `fd00:201:${net}::252`],
+    },
     address4: `10.201.${net}.2`,
     address6: `fd00:201:${net}::2`,
   };
@@ -60,12 +70,12 @@ export function labPrefix(given?: string): string {
  */
 export const WIRE = 'w';
 
-export function namespaceOf(prefix: string, host: LabHost | typeof WIRE): string {
+export function namespaceOf(prefix: string, host: LabMember | typeof WIRE): string {
   return `${prefix}-${host}`;
 }
 
-export function isLabHost(text: string): text is LabHost {
-  return (LAB_HOSTS as readonly string[]).includes(text);
+export function isLabHost(text: string): text is LabMember {
+  return text === STANDBY || (LAB_HOSTS as readonly string[]).includes(text);
 }
 
 export function legOf(host: LabLeg['host']): LabLeg {

@@ -11,7 +11,7 @@ import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
 import { AdminClient } from '../switch/admin-client.js';
 import { formatEndpoint } from '../wire/endpoint.js';
-import { type LabHost, legOf, namespaceOf, type WIRE } from './layout.js';
+import { type LabHost, type LabMember, legOf, namespaceOf, STANDBY, type WIRE } from './layout.js';
 import { Program, type ProgramOptions } from './program.js';
 
 /** The package's folder, two levels above both src/lab and dist/lab. */
@@ -93,7 +93,7 @@ export class Stage {
 
   start(
     name: string,
-    host: LabHost | typeof WIRE,
+    host: LabMember | typeof WIRE,
     argv: readonly string[],
     onLine?: ProgramOptions['onLine'],
   ): Program {
@@ -119,12 +119,17 @@ export class Stage {
   }
 
   startSwitch(config: ConfigObject = {}): Promise<Program> {
+    const ready = (): Promise<void> => this.#adminAnswers(this.adminSocket, this.admin);
+    return this.#role('switch', 's', this.#switchConfig(config), ready);
+  }
+
+  #switchConfig(config: ConfigObject): ConfigObject {
     const agent = (name: string, role: string, host: 'a' | 'b') => ({
       name,
       role,
       addresses: [addressOf(host, 4), addressOf(host, 6)],
     });
-    const full = {
+    return {
       name: 's1',
       interfaces: ['to-e', 'to-a', 'to-b'],
       auth: { mode: 'none' },
@@ -134,7 +139,17 @@ export class Stage {
       admin: `unix:${this.adminSocket}`,
       ...config,
     };
-    return this.#role('switch', 's', full, () => this.#adminAnswers());
+  }
+
+  /** The second switch of a lab that has one; gives what it can be asked by. */
+  async startStandby(
+    config: ConfigObject,
+  ): Promise<{ readonly program: Program; readonly admin: AdminClient }> {
+    const socket = join(this.#options.folder, 'standby.sock');
+    const full = { ...this.#switchConfig({ name: 's2' }), ...config, admin: `unix:${socket}` };
+    const admin = new AdminClient(socket);
+    const ready = (): Promise<void> => this.#adminAnswers(socket, admin);
+    return { program: await this.#role('switch', STANDBY, full, ready, 'standby'), admin };
   }
 
   startShell(routes: readonly RouteConfig[], config: ConfigObject = {}): Promise<Program> {
@@ -199,14 +214,15 @@ export class Stage {
 
   async #role(
     role: string,
-    host: LabHost,
-    config: { readonly name: string },
+    host: LabMember,
+    config: ConfigObject,
     ready: () => Promise<void>,
+    name = role,
   ): Promise<Program> {
-    const file = join(this.#options.folder, `${role}-${config.name}.yaml`);
+    const file = join(this.#options.folder, `${name}-${config.name}.yaml`);
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(config, null, 2));
-    const program = this.start(role, host, [process.execPath, CLI, role, '-c', file]);
+    const program = this.start(name, host, [process.execPath, CLI, role, '-c', file]);
     const died = program.ended.then(({ code, signal }) => {
       throw new SutureError('SUT_LAB', `${role} ended with ${code ?? signal} at its start`);
     });
@@ -221,13 +237,13 @@ export class Stage {
     return program;
   }
 
-  async #adminAnswers(): Promise<void> {
+  async #adminAnswers(socket: string, admin: AdminClient): Promise<void> {
     await this.until(
-      () => accepts(this.adminSocket),
+      () => accepts(socket),
       START_MS,
-      () => `nothing answers on ${this.adminSocket}`,
+      () => `nothing answers on ${socket}`,
     );
-    await this.admin.stats();
+    await admin.stats();
   }
 }
 

@@ -270,7 +270,7 @@ export class ControlClient implements SwitchClient {
       lifetimeSeconds: 0,
     });
     const change = before === undefined ? 'opened' : before === instance ? 'resumed' : 'renewed';
-    if (change === 'renewed') this.forgetFlows();
+    if (change === 'renewed') await this.keepListed(conversation, opened);
     else if (change === 'resumed') await this.catchUp(conversation, opened);
     const left = change === 'opened' ? await this.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
@@ -319,8 +319,13 @@ export class ControlClient implements SwitchClient {
     }
   }
 
-  private forgetFlows(): void {
+  /** After a restart of the switch, or with another one: it may have flows of the one before. The others are gone. */
+  private async keepListed(conversation: Conversation, opened: OpenResult): Promise<void> {
+    const before = new Set(this.known.keys());
     this.known.clear();
+    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
+    for (const flow of await this.listOn(conversation))
+      if (before.has(flow.id)) this.known.set(flow.id, flow);
     this.unansweredPairs = 0;
   }
 

@@ -73,7 +73,10 @@ export interface SwitchClient {
   /** The switch asks that connections leave their link: those of this peer, or all. */
   onMove(listener: (peer: Endpoint | undefined) => void): void;
   onEvent(listener: (event: AgentEvent) => void): void;
-  /** `resumed`: the session went on with its flows; `renewed`: the switch restarted, its flows are gone. */
+  /**
+   * `resumed`: the session went on with its flows; `renewed`: the switch restarted, or it is another one; of the flows
+   * before it has those that it lists.
+   */
   onSession(
     listener: (
       change: 'lost' | 'resumed' | 'renewed' | 'opened',

@@ -28,3 +28,20 @@ export function formatRange({ address, from, to }: OwnedPorts): string {
   const host = address.includes(':') ? `[${address}]` : address;
   return from === to ? `${host}:${from}` : `${host}:${from}-${to}`;
 }
+
+/** Ports that lie this close together are taken for parts of one range. */
+const NEAR = 64;
+
+/** A few ranges that hold all of `ends`: who reserved them asked for ranges too, and nobody knows which. */
+export function rangesOver(ends: readonly Endpoint[]): OwnedPorts[] {
+  const sorted = [...ends].sort((a, b) =>
+    a.address === b.address ? a.port - b.port : a.address < b.address ? -1 : 1,
+  );
+  const ranges: { address: string; from: number; to: number }[] = [];
+  for (const { address, port } of sorted) {
+    const last = ranges.at(-1);
+    if (last?.address === address && port - last.to <= NEAR) last.to = port;
+    else ranges.push({ address, from: port, to: port });
+  }
+  return ranges;
+}

@@ -19,7 +19,7 @@ import {
   type MidcomLog,
 } from './service.js';
 import { Session, type SessionCounter, type SessionStream } from './session.js';
-import { Transactions } from './transactions.js';
+import { type AdoptedFlow, Transactions } from './transactions.js';
 
 const SWEEP_MS = 1_000;
 /** A connection whose far end is gone without a word is found out after the sum of the two. */
@@ -120,6 +120,11 @@ export class ControlServer {
     }
     log.info({ listen: formatEndpoint(bound) }, 'control service listens');
     return bound;
+  }
+
+  /** Open flows that were there before; to be called before `start`. Gives those that no agent here can have. */
+  adopt(flows: readonly AdoptedFlow[]): Promise<string[]> {
+    return this.transactions.adopt(flows);
   }
 
   /** Ends every session with an AST once its requests are answered; a second call ends them at once. */

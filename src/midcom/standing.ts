@@ -11,7 +11,7 @@ import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import type { Agent, FlowRecord, OwnedPiece } from './agents.js';
 import { invalid } from './convert.js';
 import type { Calls } from './port.js';
-import { formatRange, holds, overlap, subtract } from './ranges.js';
+import { formatRange, holds, overlap, rangesOver, subtract } from './ranges.js';
 import type { MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
 
 export interface StandingDemand {
@@ -80,6 +80,20 @@ export class StandingReservations {
         `${formatEndpoint(end)} is outside what ${agent.name} reserved; reserve it in the standing reservation first`,
       );
     });
+  }
+
+  /** Has the ports of adopted flows carried until their shell asks for its own again, or the flows have ended. */
+  adopt(agent: Agent, ends: readonly Endpoint[]): Promise<void> {
+    return this.inTurn(async () => {
+      const ranges = rangesOver(ends).flatMap((range) => subtract(range, agent.pieces));
+      if (ranges.length > 0) await this.backend.own(ranges);
+      agent.pieces.push(...ranges.map((range) => ({ ...range, flows: 0, retired: true })));
+    });
+  }
+
+  /** The pieces that these ends are in, of a standing reservation or of adopted flows. */
+  piecesWith(agent: Agent, ends: readonly Endpoint[]): OwnedPiece[] {
+    return ends.flatMap((end) => agent.pieces.find((piece) => holds(piece, end)) ?? []);
   }
 
   /** Lets go of the ports of a flow that has ended. */

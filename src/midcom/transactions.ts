@@ -10,7 +10,7 @@ import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
-import { formatEndpoint } from '../wire/endpoint.js';
+import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Agent, type FlowRecord } from './agents.js';
 import { invalid } from './convert.js';
 import { ExpirySet } from './expiry.js';
@@ -28,6 +28,18 @@ export interface TransactionsOptions {
   readonly limits: MidcomLimits;
   readonly clock: Clock;
   readonly log: MidcomLog;
+}
+
+/** An open flow that was there before this switch. */
+export interface AdoptedFlow {
+  readonly id: string;
+  /** Name of the shell agent. */
+  readonly shell: string;
+  readonly outer: ConnectionEndpoints;
+  readonly inner: ConnectionEndpoints;
+  readonly teardown: TeardownMode;
+  /** Its shell has asked for the stitch. */
+  readonly isEnabled: boolean;
 }
 
 /** The two connections that a shell wants to be one flow. */
@@ -62,6 +74,33 @@ export class Transactions {
       letGo: (id, from) => void this.letGo(id, from),
     });
     backend.onEvent((event) => this.onBackendEvent(event));
+  }
+
+  /**
+   * Takes in the open flows of an earlier run, or of another switch, before any session is open: their agents hear of
+   * them as of their own. Gives those whose agents are not configured.
+   */
+  async adopt(flows: readonly AdoptedFlow[]): Promise<string[]> {
+    const strange: string[] = [];
+    for (const shell of this.agents.values()) {
+      const own = flows.filter((flow) => flow.shell === shell.name);
+      if (own.length > 0) await this.reservations.adopt(shell, own.flatMap(localEndsOf));
+    }
+    for (const { id, shell: name, outer, inner, teardown, isEnabled } of flows) {
+      const shell = this.agents.get(name);
+      const core = [...this.agents.values()].find(
+        ({ role, addresses }) => role === 'core' && addresses.has(inner.remote.address),
+      );
+      if (shell?.role !== 'shell' || !core || this.flows.has(id)) {
+        strange.push(id);
+        continue;
+      }
+      const pieces = this.reservations.piecesWith(shell, localEndsOf({ outer, inner }));
+      const expiresAt = this.after(this.options.limits.lifetimeSeconds);
+      const rule = isEnabled ? 'enabled' : 'reserved';
+      this.add({ id, shell, core, outer, inner, teardown, pieces, expiresAt, rule, held: undefined });
+    }
+    return strange;
   }
 
   get flowCount(): number {
@@ -342,6 +381,10 @@ export class Transactions {
   private after(seconds: number): number {
     return this.options.clock.monotonic() + seconds * 1000;
   }
+}
+
+function localEndsOf({ outer, inner }: Pick<AdoptedFlow, 'outer' | 'inner'>): Endpoint[] {
+  return [outer.local, inner.local];
 }
 
 function isOver({ state }: FlowSnapshot): boolean {

@@ -107,8 +107,7 @@ export class FlowBook {
     client.onEvent((event) => this.#take(event));
     client.onSession((change, left) => {
       this.#inherit(left, claim);
-      if (change === 'renewed') this.#loseAll();
-      else if (change !== 'lost') void this.#reconcile();
+      if (change !== 'lost') void this.#reconcile(change === 'renewed');
     });
   }
 
@@ -247,7 +246,7 @@ export class FlowBook {
   }
 
   /** After a pause in the session: what the switch has now is what is true. */
-  async #reconcile(): Promise<void> {
+  async #reconcile(isRenewed: boolean): Promise<void> {
     const known = [...this.#flows.values()];
     if (known.length === 0) return;
     let listed: FlowSnapshot[] | undefined;
@@ -264,6 +263,8 @@ export class FlowBook {
     }
     const ids = new Set(listed.map(({ id }) => id));
     for (const snapshot of listed) this.#update(snapshot);
+    const gone = known.filter(({ id, over }) => !over && !ids.has(id));
+    if (isRenewed) this.#noteLost(gone.length, known.length - gone.length);
     for (const flow of known) {
       if (!ids.has(flow.id) && !flow.over) this.#gone(flow);
       else this.#settle(flow);
@@ -274,15 +275,11 @@ export class FlowBook {
     await this.#clock.sleep(ms, this.#stopped.signal).catch(() => {});
   }
 
-  #loseAll(): void {
-    const flows = [...this.#flows.values()].filter((flow) => !flow.over);
-    if (flows.length === 0) return;
-    this.#log.warn(
-      { flows: flows.length },
-      'the switch was started anew and has none of the flows of this shell',
-    );
-    this.#counters.lost += flows.length;
-    for (const flow of flows) this.#gone(flow);
+  #noteLost(lost: number, kept: number): void {
+    this.#counters.lost += lost;
+    if (lost > 0)
+      this.#log.warn({ lost, kept }, 'the switch was started anew, or is another one, and lacks flows');
+    else this.#log.info({ kept }, 'the switch was started anew, or is another one, and has all flows');
   }
 
   #gone(flow: HeldFlow): void {

@@ -75,6 +75,10 @@ export class AdminClient {
     return this.#json('GET', '/stats');
   }
 
+  promote(): Promise<StatsView> {
+    return this.#json('POST', '/promote');
+  }
+
   /** Every change of a flow from now on; ends when the switch stops or the signal aborts. */
   async *watch(signal?: AbortSignal): AsyncGenerator<FlowDetail> {
     try {

@@ -8,6 +8,7 @@
  *   GET  /agents                AgentView[]
  *   POST /agents/NAME/move?peer=  AgentView: asks a shell to take connections off their links
  *   GET  /stats                 StatsView
+ *   POST /promote              StatsView
  *   GET  /events                FlowDetail a line, for every change from now on, until either side ends it
  *
  * A refused request is answered with ErrorView and a status of 4xx or 5xx. Views are what `--json` prints:
@@ -90,6 +91,8 @@ export interface StatsView {
   readonly dataplane: string;
   readonly interfaces: readonly string[];
   readonly startedAt: string;
+  /** Of a switch that may be one of several of its group. */
+  readonly role?: 'active' | 'standby';
   readonly table: TableView;
   /** Flows in the table, by state; a state without any may be left out. */
   readonly flows: Partial<Record<FlowState, number>>;
@@ -110,6 +113,8 @@ export interface AdminBackend {
   /** Rejects with SUT_REQUEST_INVALID or SUT_SESSION_STATE. */
   move(agent: string, peer: string | undefined): Promise<AgentView>;
   stats(): Promise<StatsView>;
+  /** Makes a standby the active switch of its group. Rejects with SUT_NOT_AVAILABLE where there is no group. */
+  promote(): Promise<StatsView>;
   /** Calls for each change of a flow until the function that it gives back is called. */
   onFlow(listener: (record: FlowRecord) => void): () => void;
 }

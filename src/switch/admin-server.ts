@@ -30,6 +30,7 @@ export class AdminServer implements Startable {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
   readonly #watchers = new Set<ServerResponse>();
+  #isStopping = false;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -47,6 +48,7 @@ export class AdminServer implements Startable {
   /** Lets requests under way be answered; watchers see the end of their stream. */
   async stop(signal?: AbortSignal): Promise<void> {
     if (!this.#server.listening) return;
+    this.#isStopping = true;
     for (const watcher of this.#watchers) watcher.end();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
@@ -63,6 +65,8 @@ export class AdminServer implements Startable {
     response.on('error', () => {});
     try {
       const reply = await this.#answer(request, response);
+      // Who asks again and again on one connection would keep it open for ever.
+      if (this.#isStopping) response.shouldKeepAlive = false;
       if (reply !== undefined) send(response, 200, reply);
     } catch (thrown) {
       const error = asSutureError(thrown);
@@ -94,6 +98,8 @@ export class AdminServer implements Startable {
         return backend.move(id ?? '', url.searchParams.get('peer') ?? undefined);
       case 'GET stats':
         return backend.stats();
+      case 'POST promote':
+        return backend.promote();
       case 'GET events':
         this.#watch(response);
         return undefined;

@@ -8,6 +8,7 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
+import type { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint, parseEndpoint } from '../wire/endpoint.js';
 import {
   type AdminBackend,
@@ -29,6 +30,8 @@ export interface AdminParts {
   readonly server: ControlServer;
   readonly discovery: DiscoveryService;
   readonly clock: Clock;
+  /** The table of a switch that is one of several of its group. */
+  readonly shared?: Pick<RedisTable, 'isLeader' | 'leading' | 'promote'> | undefined;
 }
 
 export class Admin implements AdminBackend {
@@ -83,6 +86,17 @@ export class Admin implements AdminBackend {
     return found;
   }
 
+  async promote(): Promise<StatsView> {
+    const { shared } = this.parts;
+    if (!shared) {
+      const message = 'this switch is no standby: set `standby: true` and a table in Redis in its config';
+      throw new SutureError('SUT_NOT_AVAILABLE', message);
+    }
+    if (!shared.isLeader) shared.promote();
+    await shared.leading;
+    return this.stats();
+  }
+
   async stats(): Promise<StatsView> {
     const { config, control, discovery, plane, server, table } = this.parts;
     const flows: Partial<Record<FlowState, number>> = {};
@@ -93,6 +107,7 @@ export class Admin implements AdminBackend {
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
+      ...(this.parts.shared && { role: this.parts.shared.isLeader ? 'active' : 'standby' }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -101,6 +116,7 @@ export class Admin implements AdminBackend {
         ...prefixed('control', server.counters()),
         ...prefixed('discovery', discovery.counters()),
         ...prefixed('table', counters),
+        ...prefixed('start', control.reconciled),
       },
     };
   }

@@ -1,8 +1,9 @@
 /** Records of flows and what the data path says of them, put together; also those of a run before this one. */
-import type { FlowSnapshot } from '../dataplane/port.js';
+import type { FlowSnapshot, RestoreRequest } from '../dataplane/port.js';
+import { isRestorable } from '../flow/restore.js';
 import { lostFlow } from '../table/lost.js';
 import type { FlowRecord } from '../table/port.js';
-import { turnSnapshot } from './orientation.js';
+import { turnRestore, turnSnapshot } from './orientation.js';
 
 /** What the data path doesn't know of a flow. */
 export type Identity = Pick<
@@ -10,10 +11,21 @@ export type Identity = Pick<
   'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause' | 'teardown'
 >;
 
+export interface Kept {
+  readonly record: FlowRecord;
+  readonly snapshot: FlowSnapshot;
+  /** As the table had it. */
+  readonly before: FlowRecord;
+}
+
 export interface Sorted {
   /** Flows that the data path still has, with what they are now. */
-  readonly kept: readonly { readonly record: FlowRecord; readonly snapshot: FlowSnapshot }[];
-  /** Records of flows that it has not, as they ended. */
+  readonly kept: readonly Kept[];
+  /** Records of stitched flows that it has not, but can go on with. */
+  readonly restorable: readonly FlowRecord[];
+  /** Flows that it has, and that have ended elsewhere. */
+  readonly stale: readonly string[];
+  /** Records of other flows that it has not, as they ended. */
   readonly lost: readonly FlowRecord[];
   /** Flows that it has, and of which the table knows nothing. */
   readonly unknown: readonly FlowSnapshot[];
@@ -25,16 +37,35 @@ export interface Sorted {
  */
 export function sortOut(records: readonly FlowRecord[], live: readonly FlowSnapshot[], now: number): Sorted {
   const alive = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
-  const kept: { record: FlowRecord; snapshot: FlowSnapshot }[] = [];
+  const kept: Kept[] = [];
+  const restorable: FlowRecord[] = [];
+  const stale: string[] = [];
   const lost: FlowRecord[] = [];
   for (const record of records) {
     const snapshot = alive.get(record.id);
     alive.delete(record.id);
-    if (record.closedAt !== undefined) continue;
-    if (snapshot) kept.push({ record: recordOf(identityOf(record), snapshot), snapshot });
+    if (record.closedAt !== undefined) {
+      if (snapshot && !isOver(snapshot)) stale.push(record.id);
+      continue;
+    }
+    if (snapshot) kept.push({ record: recordOf(identityOf(record), snapshot), snapshot, before: record });
+    else if (requestFor(record)) restorable.push(record);
     else lost.push(lostFlow(record, now));
   }
-  return { kept, lost, unknown: [...alive.values()] };
+  return { kept, restorable, stale, lost, unknown: [...alive.values()] };
+}
+
+export function isOver({ state }: Pick<FlowSnapshot, 'state'>): boolean {
+  return state === 'closed' || state === 'broken';
+}
+
+/** What the data path needs to go on with a flow; undefined when it can't. */
+export function requestFor(record: FlowRecord | undefined): RestoreRequest | undefined {
+  if (!record) return undefined;
+  const { id, outer, inner, saved, state, up, down, history, teardown = 'core' } = record;
+  if (!saved || !isRestorable(state) || record.closedAt !== undefined) return undefined;
+  const request = { id, outer, inner, saved, past: { state, up, down, history }, teardown };
+  return isTurned(record) ? turnRestore(request) : request;
 }
 
 /** A record for a flow that only the data path has; undefined when its ends or its agent can't be told. */
@@ -63,6 +94,11 @@ export function identityOf(record: FlowRecord): Identity {
   };
 }
 
+/** The table need not be told again. */
+export function isSame(record: FlowRecord, before: FlowRecord): boolean {
+  return record.state === before.state && (record.saved === undefined) === (before.saved === undefined);
+}
+
 export function isTurned({ openedBy }: Pick<FlowRecord, 'openedBy'>): boolean {
   return openedBy === 'core';
 }
@@ -70,7 +106,7 @@ export function isTurned({ openedBy }: Pick<FlowRecord, 'openedBy'>): boolean {
 /** `told`: as the data path has it. */
 export function recordOf(identity: Identity, told: FlowSnapshot): FlowRecord {
   const snapshot = isTurned(identity) ? turnSnapshot(told) : told;
-  const { history, state, reason } = snapshot;
+  const { history, state, reason, saved } = snapshot;
   const stitchedAt = history.find((step) => step.state === 'stitched')?.at;
   const closedAt = history.find((step) => step.state === 'closed' || step.state === 'broken')?.at;
   return {
@@ -80,6 +116,7 @@ export function recordOf(identity: Identity, told: FlowSnapshot): FlowRecord {
     up: snapshot.up,
     down: snapshot.down,
     toShellStitched: snapshot.toShellStitched,
+    ...(saved && { saved }),
     history,
     ...(stitchedAt !== undefined && { stitchedAt }),
     ...(closedAt !== undefined && { closedAt }),

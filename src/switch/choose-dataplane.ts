@@ -38,6 +38,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
     clock: parts.clock,
     log,
     poll: parts.poll,
+    survives: config.table !== 'memory',
     onFailure: parts.onFailure,
   });
   await plane.start();

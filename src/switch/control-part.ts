@@ -8,6 +8,7 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { Lifecycle } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
@@ -21,17 +22,32 @@ export interface ControlPartOptions {
   readonly plane: DataPlane;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told each time that it becomes the active switch of its group, or not. */
+  readonly onRole?: (role: Role) => void;
 }
 
-export class ControlPart {
-  private readonly lifecycle: Lifecycle;
-  private readonly discovery: DiscoveryService;
+/** `deposed`: another switch of the group has taken the place of this one, which must begin anew. */
+export type Role = 'active' | 'standby' | 'deposed';
 
-  constructor({ config, plane, clock, log }: ControlPartOptions) {
+export class ControlPart {
+  /** What runs in any role, and what runs in the active switch only. */
+  private readonly base: Lifecycle;
+  private readonly active: Lifecycle;
+  private readonly control: Control;
+  private readonly shared: RedisTable | undefined;
+  private isActive = false;
+  private leading: Promise<void> = Promise.resolve();
+  private readonly discovery: DiscoveryService;
+  private readonly log: Logger;
+
+  constructor(private readonly options: ControlPartOptions) {
+    const { config, plane, clock, log } = options;
+    this.log = log;
     const table = tableFor(config, clock, log);
     const agentOf = (address: string): string | undefined =>
       config.agents.find(({ role, addresses }) => role === 'shell' && addresses.includes(address))?.name;
     const { drainLimit } = config.timers;
+    this.shared = config.standby && table instanceof RedisTable ? table : undefined;
     const control = new Control({ plane, table, clock, log, drainLimit, agentOf });
     const server = new ControlServer({
       name: config.name,
@@ -51,30 +67,81 @@ export class ControlPart {
       },
     });
     this.discovery = new DiscoveryService({ config, clock, log, epoch: () => control.epoch() });
-    const admin = new Admin({ config, plane, table, control, server, discovery: this.discovery, clock });
+    const { discovery, shared } = this;
+    const admin = new Admin({ config, plane, table, control, server, discovery, clock, shared });
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
-    this.lifecycle = new Lifecycle([
-      plane,
-      table,
-      { start: () => control.adopt(), stop: async () => {} },
+    this.control = control;
+    if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
+    // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.
+    this.base = new Lifecycle(shared ? [plane, table, adminServer] : [plane, table]);
+    this.active = new Lifecycle([
+      { start: () => this.takeOver(control, server, plane), stop: async () => {} },
       { start: async () => void (await server.start()), stop: () => server.stop() },
-      adminServer,
+      ...(shared ? [] : [adminServer]),
       control,
       this.discovery,
     ]);
     log.info({ control: formatEndpoint(config.control.listen), admin: config.admin }, 'switch');
   }
 
-  start(): Promise<void> {
-    return this.lifecycle.start();
+  async start(): Promise<void> {
+    const { shared } = this;
+    try {
+      await this.base.start();
+      void shared?.deposed.then(() => this.become('deposed'));
+      if (shared && !shared.isLeader) {
+        await this.control.follow();
+        this.become('standby');
+        this.leading = shared.leading.then(() => this.active.start());
+        this.leading.catch((err: unknown) => this.fail(err));
+      } else {
+        await this.active.start();
+      }
+    } catch (error) {
+      await this.base.stop().catch(() => {});
+      throw error;
+    }
   }
 
-  stop(signal?: AbortSignal): Promise<void> {
-    return this.lifecycle.stop(signal);
+  /** `leave`: another switch goes on with the flows. Gives whether it does. */
+  async stop(signal?: AbortSignal, leave = false): Promise<boolean> {
+    if (leave) this.control.leave();
+    if (this.isActive) await this.active.stop(signal);
+    const wasLeader = this.shared?.isLeader === true;
+    await this.base.stop(signal);
+    return leave && (!wasLeader || (await this.shared?.hasSuccessor()) === true);
+  }
+
+  private become(role: Role): void {
+    this.isActive ||= role === 'active';
+    this.options.onRole?.(role);
+  }
+
+  private fail(err: unknown): void {
+    this.log.error({ err }, 'this switch could not take over');
+    this.become('deposed');
+  }
+
+  /** Nothing is carried and no agent is served before what was there is known. */
+  private async takeOver(control: Control, server: ControlServer, plane: DataPlane): Promise<void> {
+    await control.adopt();
+    const flows = control.adopted.map(({ id, agent, outer, inner, teardown = 'core', enabledAt }) => ({
+      id,
+      shell: agent,
+      outer,
+      inner,
+      teardown,
+      isEnabled: enabledAt !== undefined,
+    }));
+    const strange = await server.adopt(flows);
+    if (strange.length > 0)
+      this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
+    await plane.forward();
+    this.become('active');
   }
 
   /** A discovery datagram that came in. */
   discovered(datagram: CapturedDatagram): void {
-    this.discovery.receive(datagram);
+    if (this.isActive) this.discovery.receive(datagram);
   }
 }

@@ -6,13 +6,17 @@ import { systemClock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { asSutureError, type ErrorCode } from '../platform/errors.js';
 import { createLog } from '../platform/log.js';
-import { ControlPart } from './control-part.js';
+import { ControlPart, type Role } from './control-part.js';
 import type { CapturedDatagram } from './discovery-capture.js';
 
-export type ToControl = { readonly stop: 'drain' | 'now' } | { readonly datagram: CapturedDatagram };
+export type ToControl =
+  | { readonly stop: 'drain' | 'leave' | 'now' }
+  | { readonly datagram: CapturedDatagram };
 
 export type FromControl =
   | { readonly kind: 'started' }
+  | { readonly kind: 'role'; readonly role: Role }
+  | { readonly kind: 'left'; readonly hasSuccessor: boolean }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
 
 const { config, dataplane, port } = workerData as {
@@ -21,14 +25,15 @@ const { config, dataplane, port } = workerData as {
   port: MessagePort;
 };
 const log = createLog({ level: config.log.level, fields: { role: 'switch', name: config.name } });
+const tell = (message: FromControl): void => parentPort?.postMessage(message);
 const part = new ControlPart({
   config,
   plane: new RemoteDataPlane(dataplane, port),
   clock: systemClock,
   log,
+  onRole: (role) => tell({ kind: 'role', role }),
 });
 const abort = new AbortController();
-const tell = (message: FromControl): void => parentPort?.postMessage(message);
 const report = (thrown: unknown): void => {
   const { code, message } = asSutureError(thrown);
   tell({ kind: 'failed', code, message });
@@ -37,13 +42,17 @@ const report = (thrown: unknown): void => {
 parentPort?.on('message', (message: ToControl) => {
   if ('datagram' in message) part.discovered(message.datagram);
   else if (message.stop === 'now') abort.abort();
-  else void stop();
+  else void stop(message.stop === 'leave');
 });
 
 part.start().then(() => tell({ kind: 'started' }), report);
 
-async function stop(): Promise<void> {
-  await part.stop(abort.signal).catch(report);
+async function stop(leave: boolean): Promise<void> {
+  try {
+    tell({ kind: 'left', hasSuccessor: await part.stop(abort.signal, leave) });
+  } catch (error) {
+    report(error);
+  }
   parentPort?.close();
   port.close();
 }

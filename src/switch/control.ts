@@ -14,9 +14,20 @@ import type { Clock } from '../platform/clock.js';
 import { SutureError } from '../platform/errors.js';
 import type { Logger } from '../platform/log.js';
 import { repeat } from '../platform/repeat.js';
+import { lostFlow } from '../table/lost.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
-import { foundFlow, type Identity, identityOf, isTurned, recordOf, sortOut } from './adopt.js';
+import {
+  foundFlow,
+  type Identity,
+  identityOf,
+  isOver,
+  isSame,
+  isTurned,
+  recordOf,
+  requestFor,
+  sortOut,
+} from './adopt.js';
 import { turnEvent, turnOffsets, turnPair, turnSide, turnSnapshot } from './orientation.js';
 
 const EXPIRE_MS = 1000;
@@ -44,8 +55,13 @@ export class Control implements MidcomBackend {
   private readonly stopped = new AbortController();
   private readonly instance = randomBytes(8).toString('hex');
   private readonly startedAt: number;
+  /** What the last start found: flows by what became of them. */
+  readonly reconciled: Record<string, number> = {};
+  /** The open flows that it found, for the agents. */
+  adopted: readonly FlowRecord[] = [];
   private expiries = 0;
   private draining = false;
+  private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
@@ -58,24 +74,69 @@ export class Control implements MidcomBackend {
     void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
   }
 
-  /** To be called before agents are served: open flows of an earlier run go on, or have ended with it. */
+  /** To be called before packets are carried and agents are served: open flows go on, or have ended. */
   async adopt(): Promise<void> {
     const { clock, log, plane, table } = this.parts;
-    const [records, live] = await Promise.all([table.list(), plane.list()]);
-    const { kept, lost, unknown } = sortOut(records, live, clock.wall());
+    const [records, all] = await Promise.all([table.list(), plane.list(true)]);
+    const live = this.following ? await this.withoutEnded(all) : all;
+    const { kept, restorable, stale, lost, unknown } = sortOut(records, live, clock.wall());
     const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
-    for (const record of [...kept.map((one) => one.record), ...found]) {
-      this.identities.set(record.id, identityOf(record));
-      await table.put(record);
-    }
-    for (const record of lost) await table.put(record);
-    if (kept.length + lost.length + unknown.length === 0) return;
-    const counts = {
-      adopted: kept.length + found.length,
-      lost: lost.length,
+    const restored = new Set(await plane.restore(restorable.flatMap((one) => requestFor(one) ?? [])));
+    await plane.drop(stale);
+    const given = restorable.filter(({ id }) => !restored.has(id)).map((one) => lostFlow(one, clock.wall()));
+    for (const { record, before } of kept) if (!isSame(record, before)) await table.put(record);
+    for (const record of [...found, ...lost, ...given]) await table.put(record);
+    const open = [
+      ...kept.map(({ record }) => record),
+      ...found,
+      ...restorable.filter(({ id }) => restored.has(id)),
+    ];
+    for (const record of open) this.identities.set(record.id, identityOf(record));
+    this.adopted = open.filter((record) => !isOver(record));
+    Object.assign(this.reconciled, {
+      restored: restored.size,
+      adopted: kept.length,
+      changed: kept.filter(({ record, before }) => record.state !== before.state).length,
+      unsaved: found.length,
+      lost: lost.length + given.length,
+      ended: stale.length,
       unknown: unknown.length - found.length,
-    };
-    log.info(counts, 'flows of an earlier run');
+    });
+    if (records.length + live.length > 0) log.info(this.reconciled, 'flows of an earlier run');
+  }
+
+  /** As the standby of a group: has ready what can be restored, and nothing else. */
+  async follow(): Promise<void> {
+    const { log, plane, table } = this.parts;
+    this.following = true;
+    const wanted = new Map((await table.list()).map((record) => [record.id, record]));
+    const live = await plane.list();
+    const strange = live.filter(({ id }) => !requestFor(wanted.get(id)));
+    await plane.drop(strange.map(({ id }) => id));
+    await plane.forward();
+    log.info({ flows: live.length - strange.length }, 'standby: following the active switch');
+  }
+
+  /** The active switch has changed these. */
+  async followed(changed: readonly FlowRecord[], gone: readonly string[]): Promise<void> {
+    const { plane } = this.parts;
+    const wanted = changed.flatMap((record) => requestFor(record) ?? []);
+    // What is carried already goes on as it is; only a flow that is closing has more to tell.
+    const known = changed.filter(({ state }) => state !== 'stitched').map(({ id }) => id);
+    await plane.drop([...known, ...gone]);
+    await plane.restore(wanted);
+  }
+
+  /** No packet comes to a standby, so what has ended there has fallen silent there, and nowhere else. */
+  private async withoutEnded(flows: readonly FlowSnapshot[]): Promise<FlowSnapshot[]> {
+    await this.parts.plane.drop(flows.filter(isOver).map(({ id }) => id));
+    return flows.filter((flow) => !isOver(flow));
+  }
+
+  /** Takes no new flows, and leaves those that there are to another switch. */
+  leave(): void {
+    this.draining = true;
+    this.stopped.abort();
   }
 
   /**
@@ -83,6 +144,7 @@ export class Control implements MidcomBackend {
    * what is left at the time limit, or when the signal aborts, is reset at both ends.
    */
   async stop(signal?: AbortSignal): Promise<void> {
+    if (this.draining) return;
     this.draining = true;
     const { clock, log, plane } = this.parts;
     const end = clock.monotonic() + this.parts.drainLimit;

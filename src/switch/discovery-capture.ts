@@ -40,6 +40,12 @@ export class DiscoveryCapture {
     }
   }
 
+  /** Sends a frame out of one of the interfaces. `frame` is made for its MAC address. */
+  async send(device: string, frame: (mac: string) => Buffer): Promise<void> {
+    const { mac } = await interfaceFacts(device);
+    this.captures.find((capture) => capture.device === device)?.send(frame(mac));
+  }
+
   stop(): void {
     for (const capture of this.captures) capture.stop();
     this.captures = [];

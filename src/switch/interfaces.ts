@@ -3,6 +3,7 @@
  * engine or a machine with several cards, the addresses are what the config can know.
  */
 import { inPrefix } from '../midcom/discovery/prefix.js';
+import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 
 /** As `networkInterfaces()` of node:os gives them: those that are up, with their addresses. */
@@ -10,9 +11,22 @@ export type HostInterfaces = Readonly<
   Record<string, readonly { readonly address: string; readonly internal: boolean }[] | undefined>
 >;
 
+/** The config with names in place of prefixes, those of its virtual addresses too. */
+export function withNames(config: SwitchConfig, host: HostInterfaces): SwitchConfig {
+  const virtualAddresses = config.virtualAddresses.map(({ interface: given, address }) => ({
+    interface: nameOf(given, host),
+    address,
+  }));
+  return { ...config, interfaces: namesOf(config.interfaces, host), virtualAddresses };
+}
+
 /** In the config's order, each once: one interface may have an address in several of the prefixes. */
 export function namesOf(given: readonly string[], host: HostInterfaces): string[] {
-  return [...new Set(given.map((one) => (one.includes('/') ? nameIn(one, host) : one)))];
+  return [...new Set(given.map((one) => nameOf(one, host)))];
+}
+
+function nameOf(given: string, host: HostInterfaces): string {
+  return given.includes('/') ? nameIn(given, host) : given;
 }
 
 /** The only interface with an address in `prefix`; of two it can't be told which one is meant. */

@@ -4,8 +4,9 @@
  * the shell opened for it. For a flow that the core opened the two are the other way round, and here, and only
  * here, is where one becomes the other. Turning twice changes nothing.
  */
-import type { FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../dataplane/port.js';
+import type { FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../dataplane/port.js';
 import type { StitchOffsets } from '../flow/endpoints.js';
+import type { SavedFlow } from '../flow/restore.js';
 import type { FlowReason } from '../flow/state.js';
 
 const TURNED_REASONS: Readonly<Partial<Record<FlowReason, FlowReason>>> = {
@@ -28,8 +29,29 @@ export function turnOffsets(offsets: StitchOffsets): StitchOffsets {
 }
 
 export function turnSnapshot(flow: FlowSnapshot): FlowSnapshot {
-  const { reason, up, down } = flow;
-  return { ...flow, ...(reason && { reason: TURNED_REASONS[reason] ?? reason }), up: down, down: up };
+  const { reason, up, down, saved } = flow;
+  return {
+    ...flow,
+    ...(reason && { reason: TURNED_REASONS[reason] ?? reason }),
+    ...(saved && { saved: turnSaved(saved) }),
+    up: down,
+    down: up,
+  };
+}
+
+export function turnSaved({ outer, inner }: SavedFlow): SavedFlow {
+  return { outer: inner, inner: outer };
+}
+
+export function turnRestore(request: RestoreRequest): RestoreRequest {
+  const { saved, past } = request;
+  const { up, down } = past;
+  return {
+    ...request,
+    ...turnPair(request),
+    saved: turnSaved(saved),
+    past: { ...past, up: down, down: up },
+  };
 }
 
 export function turnEvent(event: FlowEvent): FlowEvent {

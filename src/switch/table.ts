@@ -21,6 +21,7 @@ export function tableFor(config: SwitchConfig, clock: Clock, log: Logger): FlowT
     leaseMs: redis.lease,
     queue: redis.queue,
     events: redis.events,
+    standby: config.standby,
     limits,
     clock,
     log,

@@ -6,6 +6,7 @@
  * and will be forgotten by `expire`, or earlier when there are too many of its kind.
  */
 import type { ConnectionEndpoints } from '../flow/endpoints.js';
+import type { SavedFlow } from '../flow/restore.js';
 import type { DirectionCounters, FlowReason, FlowState, TeardownMode } from '../flow/state.js';
 import type { Startable } from '../platform/lifecycle.js';
 
@@ -28,6 +29,8 @@ export interface FlowRecord {
   readonly down: Readonly<DirectionCounters>;
   /** What the flow sent to the shell since it was stitched. */
   readonly toShellStitched: Readonly<DirectionCounters>;
+  /** What a switch needs to go on with it; while it is stitched, or closing after that. */
+  readonly saved?: SavedFlow;
   /** Times are milliseconds since the Unix epoch. */
   readonly openedAt: number;
   /** Set before the data path is asked to stitch: from then on the cut may have been made. */

@@ -29,6 +29,7 @@ export class FakeBackend implements AdminBackend {
   readonly listeners = new Set<(record: FlowRecord) => void>();
   readonly moves: [name: string, peer: string | undefined][] = [];
   failure: unknown;
+  promoted = 0;
 
   async flows({ state, agent }: FlowFilter): Promise<FlowRecord[]> {
     if (this.failure !== undefined) throw this.failure;
@@ -51,6 +52,12 @@ export class FakeBackend implements AdminBackend {
     this.records.set(id, closed);
     for (const listener of this.listeners) listener(closed);
     return closed;
+  }
+
+  async promote(): Promise<StatsView> {
+    if (this.failure !== undefined) throw this.failure;
+    this.promoted += 1;
+    return this.stats();
   }
 
   async agents(): Promise<AgentView[]> {

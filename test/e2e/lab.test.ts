@@ -93,7 +93,6 @@ t.test('exec: exit codes, and what is wrong', async (t) => {
   t.equal(await labExec('a', ['sh', '-c', 'kill -TERM $$'], { prefix }), 128 + 15);
   await t.rejects(labExec('x', ['true'], { prefix }), { code: 'SUT_USAGE' });
   await t.rejects(labExec('a', ['true'], { prefix: 'no-such-lab' }), { code: 'SUT_LAB' });
-  await t.rejects(labUp({ prefix, standby: true }), { code: 'SUT_LAB' });
   await t.rejects(labUp({ prefix: 'Not A Name' }), { code: 'SUT_USAGE' });
   const env = { ...process.env, SUTURE_LAB: prefix };
   const cli = await run(

@@ -39,7 +39,7 @@ t.test('one that outlives it may have some, and some that the table never saw', 
   const live = snapshot('1', 'stitched');
   const stranger = snapshot('x', 'stitched');
   const { kept, lost, unknown } = sortOut([record, flowRecord('2')], [live, stranger], 9_000);
-  t.strictSame(kept, [{ record: recordOf(identityOf(record), live), snapshot: live }]);
+  t.strictSame(kept, [{ record: recordOf(identityOf(record), live), snapshot: live, before: record }]);
   t.match(kept[0]?.record, { id: '1', agent: 'a1', state: 'stitched', stitchedAt: 2_000, enabledAt: 5 });
   t.strictSame(
     lost.map(({ id }) => id),

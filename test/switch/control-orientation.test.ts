@@ -24,6 +24,12 @@ class Plane implements DataPlane {
   flow: FlowSnapshot | undefined;
   async start() {}
   async stop() {}
+  async leave() {}
+  async forward() {}
+  async restore() {
+    return [];
+  }
+  async drop() {}
   async own() {}
   async disown() {}
   async counters() {

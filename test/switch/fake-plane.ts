@@ -1,5 +1,12 @@
 /** A data path that does what it is asked, and tells what a test wants told. */
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import type {
+  DataPlane,
+  FlowEvent,
+  FlowSide,
+  FlowSnapshot,
+  PairRequest,
+  RestoreRequest,
+} from '../../src/dataplane/port.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
 import { SutureError } from '../../src/platform/errors.js';
 
@@ -22,6 +29,19 @@ export class FakePlane implements DataPlane {
 
   async start(): Promise<void> {}
   async stop(): Promise<void> {}
+  async leave(): Promise<void> {}
+  async forward(): Promise<void> {}
+
+  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    for (const { id, past } of flows)
+      this.flows.set(id, { ...snapshot(id, past.state), history: past.history });
+    return flows.map(({ id }) => id);
+  }
+
+  async drop(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.flows.delete(id);
+  }
+
   async own(): Promise<void> {}
   async disown(): Promise<void> {}
 

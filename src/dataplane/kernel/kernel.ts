@@ -7,19 +7,22 @@
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
+import { isRestorable } from '../../flow/restore.js';
 import { TEARDOWN_MODES, type TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { run } from '../../platform/process.js';
 import { repeat } from '../../platform/repeat.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
 import { Answer, Ask, COUNTERS, From, ID_BYTES, LAYOUT } from './layout.js';
 import { BPFFS, ElementFlag, type RingBuffer } from './libbpf.js';
 import { Owners } from './owners.js';
 import { type KernelInterface, KernelProgram } from './program.js';
 import { RecordView, readEvent, writeEndpoints, writeOffsets } from './records.js';
+import { Restorer } from './restorer.js';
+import { savedOf } from './saved.js';
 
 const TICK_MS = 10;
 const SWEEP_MS = 1000;
@@ -90,10 +93,13 @@ export class KernelDataPlane implements DataPlane {
     const onError = (err: unknown): void => log.error({ err }, 'kernel data path');
     void repeat(clock, SWEEP_MS, this.stopped.signal, () => this.sweep(), onError);
     const { adopted } = program;
-    log.info(
-      { interfaces: this.options.interfaces, adopted, flows: this.store.size },
-      'kernel data path is up',
-    );
+    log.info({ adopted, flows: this.store.size }, 'kernel data path is loaded');
+  }
+
+  async forward(): Promise<void> {
+    const { interfaces, log } = this.options;
+    this.program?.attach();
+    log.info({ interfaces, flows: this.store.size }, 'kernel data path is up');
   }
 
   async stop(): Promise<void> {
@@ -101,6 +107,43 @@ export class KernelDataPlane implements DataPlane {
     this.ring?.stop();
     await this.program?.remove();
     this.program = undefined;
+  }
+
+  async leave(): Promise<void> {
+    this.stopped.abort();
+    this.ring?.stop();
+    this.program?.close();
+    this.program = undefined;
+  }
+
+  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    const { clock, log } = this.options;
+    const restorer = new Restorer({
+      map: (name) => this.loaded.map(name),
+      forget: ({ slot, generation }) => {
+        const known = this.store.at(slot, generation);
+        this.askAbout(known ?? { id: '', slot, generation, isIpv6: false }, Ask.Forget);
+        if (known) this.store.forget(known);
+      },
+    });
+    const restored: string[] = [];
+    for (const flow of flows) {
+      if (!this.store.get(flow.id)) {
+        const at = restorer.restore(flow, clock.kernel(), this.epochOffset);
+        if (at) this.store.add({ id: flow.id, ...at });
+        else
+          log.warn({ flow: flow.id }, 'a flow was not restored: its tuples are taken, or the table is full');
+      }
+      if (this.store.get(flow.id)) restored.push(flow.id);
+    }
+    return restored;
+  }
+
+  async drop(ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      const known = this.store.get(id);
+      if (known) this.forget(known);
+    }
   }
 
   async own(ports: readonly OwnedPorts[]): Promise<void> {
@@ -153,11 +196,12 @@ export class KernelDataPlane implements DataPlane {
     return snapshot;
   }
 
-  async list(): Promise<FlowSnapshot[]> {
+  async list(withSaved = false): Promise<FlowSnapshot[]> {
     return [...this.store.all()].map((known) => {
       const record = this.read(known.slot);
       const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
-      return { ...record.snapshot(this.epochOffset), ends };
+      const saved = withSaved ? savedOf(record) : undefined;
+      return { ...record.snapshot(this.epochOffset), ends, ...(saved && { saved }) };
     });
   }
 
@@ -249,6 +293,11 @@ export class KernelDataPlane implements DataPlane {
     };
   }
 
+  private get loaded(): KernelProgram {
+    if (!this.program) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
+    return this.program;
+  }
+
   private known(id: string): Known {
     const known = this.store.get(id);
     if (!known) throw new SutureError('SUT_FLOW_UNKNOWN', `no flow has the id ${id}`);
@@ -275,11 +324,18 @@ export class KernelDataPlane implements DataPlane {
   private take(bytes: Buffer): void {
     const told = readEvent(bytes, this.epochOffset);
     if (!told) return;
-    const { event } = told;
     const known = this.store.at(told.slot, told.generation);
+    const event = known ? this.withSaved(told.event, known) : told.event;
     for (const listener of this.listeners) listener(event);
     if (known && event.kind === 'state') this.follow(known, event.flow);
     if (known && event.held) this.tickLater(known, this.engine.teardownLimit);
+  }
+
+  private withSaved(event: FlowEvent, { slot, generation }: Known): FlowEvent {
+    if (!isRestorable(event.flow.state)) return event;
+    const record = this.read(slot);
+    const saved = record.generation === generation ? savedOf(record) : undefined;
+    return saved ? { ...event, flow: { ...event.flow, saved } } : event;
   }
 
   /** What a new state asks of this process. */

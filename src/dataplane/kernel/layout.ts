@@ -58,6 +58,7 @@ export const LAYOUT = {
     conn_bits: 46,
   },
   tuple: { size: 36, source: 0, destination: 16, ports: 32 },
+  place: { size: 8, slot: 0, generation: 4, inner: 6 },
   owned: { size: 8192, ports: 0 },
   event: {
     size: 128,
@@ -103,8 +104,19 @@ export const ID_BYTES = 16;
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
 export const FlowBit = { Paired: 1, Superseded: 2 } as const;
-export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8 } as const;
-export const ConnBit = { Established: 16, FinHeld: 256, ResetHeld: 512, FinSent: 1024 } as const;
+export const FLOW_TEARDOWN_SHIFT = 2;
+export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8, Heard: 16 } as const;
+export const ConnBit = {
+  Timestamps: 1,
+  Sack: 2,
+  Ecn: 4,
+  Established: 16,
+  FinReported: 32,
+  FinHeld: 256,
+  ResetHeld: 512,
+  FinSent: 1024,
+  Restored: 2048,
+} as const;
 /** As in events, and in a request to let go on. */
 export const From = { Peer: 1, Core: 2 } as const;
 export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;

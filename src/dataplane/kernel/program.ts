@@ -79,14 +79,19 @@ export class KernelProgram {
     mkdirSync(this.folder, { recursive: true });
     try {
       this.load();
-      for (const { index } of this.options.interfaces) {
-        // A folder among the pins tells whoever detaches that the hook is ours to remove.
-        if (attachIngress(index, this.loadedIngress, PLACE)) mkdirSync(this.hookMark(index));
-      }
     } catch (error) {
       if (this.adopted) this.close();
       else await this.remove();
       throw error;
+    }
+  }
+
+  /** From here on packets go through it. What a former process attached gives way, interface by interface. */
+  attach(): void {
+    for (const { index } of this.options.interfaces) {
+      // A folder among the pins tells whoever detaches that the hook is ours to remove.
+      if (attachIngress(index, this.loadedIngress, PLACE))
+        mkdirSync(this.hookMark(index), { recursive: true });
     }
   }
 

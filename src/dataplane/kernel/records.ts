@@ -153,7 +153,8 @@ function readHistory(
   timesAt: number,
   epochOffset: number,
 ): FlowSnapshot['history'] {
-  const opened = Number(bytes.readBigUInt64LE(openedAt)) + epochOffset;
+  // Negative where the flow is older than this machine's last start.
+  const opened = Number(bytes.readBigInt64LE(openedAt)) + epochOffset;
   const steps = [{ state: FLOW_STATES[0] as FlowState, at: Math.round(opened) }];
   for (let i = 0; i < TIMED_STATES; i++) {
     const after = bytes.readUInt32LE(timesAt + 4 * i);

@@ -49,6 +49,11 @@ export class Capture {
     this.cap.on('packet', (length, truncated) => this.onFrame(this.buffer, length, truncated));
   }
 
+  /** A frame with its Ethernet header. */
+  send(frame: Buffer): void {
+    if (this.open) this.cap.send(frame, frame.length);
+  }
+
   stop(): void {
     if (this.open) this.cap.close();
     this.open = false;

@@ -7,6 +7,11 @@
  * when that process ends, and that process ends when the pipe closes. So no way in which the switch can die
  * leaves a rule behind.
  *
+ * Where another process will go on with the flows (`guarded`), a second table stays behind a switch that was killed. It
+ * drops only the resets by which the shell's kernel answers packets of connections that it has no socket for: a
+ * RST without ACK (RFC 9293 section 3.5.2). The ends of a stitched flow then send again until a switch is there. A
+ * stop in order removes it.
+ *
  * What is left to the host on purpose: fragments (they have no ports), packets whose TTL ends here (the host
  * answers with ICMP), and packets for the host itself.
  */
@@ -34,11 +39,13 @@ export class Gate {
     private readonly clock: Clock,
     /** Called when the table is gone although nobody stopped the gate: packets would be forwarded twice. */
     private readonly onLost: (error: SutureError) => void,
+    private readonly guarded = false,
   ) {
     this.table = `suture_${name.replace(/[^A-Za-z0-9_]/g, '_')}`;
   }
 
-  async start(): Promise<void> {
+  /** `ports`: owned from the start. */
+  async start(ports: readonly OwnedPorts[] = []): Promise<void> {
     // A process group of its own: a Ctrl-C for the switch must not end the gate before the data path.
     const child = spawn('nft', ['-i'], { stdio: ['pipe', 'ignore', 'pipe'], detached: true });
     this.child = child;
@@ -57,29 +64,66 @@ export class Gate {
         new SutureError('SUT_TOOL_FAILED', `nft, which holds the table ${this.table}, ended: ${why}`),
       );
     });
+    if (this.guarded) await this.replaceGuard(ports);
+    else await this.removeGuard();
     try {
-      await this.command(this.rules());
+      const owned = ports.map((p) => `add element inet ${this.table} ${element(p)}`);
+      await this.command([...this.rules(), ...owned]);
     } catch (error) {
       await this.stop();
       throw error;
     }
   }
 
-  async stop(): Promise<void> {
+  /** `keep`: the guard stays. */
+  async stop(keep = false): Promise<void> {
     this.stopping = true;
     const { child } = this;
     if (!child) return;
+    if (!keep) await this.removeGuard();
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.stdin?.end();
     await gone;
   }
 
   async add(ports: readonly OwnedPorts[]): Promise<void> {
-    await this.command(ports.map((p) => `add element inet ${this.table} ${element(p)}`));
+    await this.command(this.tables().flatMap((t) => ports.map((p) => `add element inet ${t} ${element(p)}`)));
   }
 
   async remove(ports: readonly OwnedPorts[]): Promise<void> {
-    await this.command(ports.map((p) => `delete element inet ${this.table} ${element(p)}`));
+    await this.command(
+      this.tables().flatMap((t) => ports.map((p) => `delete element inet ${t} ${element(p)}`)),
+    );
+  }
+
+  private tables(): string[] {
+    return this.guarded ? [this.table, this.guard] : [this.table];
+  }
+
+  private get guard(): string {
+    return `${this.table}_guard`;
+  }
+
+  private async removeGuard(): Promise<void> {
+    await run('nft', ['delete', 'table', 'inet', this.guard], { okCodes: [0, 1] });
+  }
+
+  /** In one transaction: what a killed switch left must not be gone in between. */
+  private async replaceGuard(ports: readonly OwnedPorts[]): Promise<void> {
+    const t = `inet ${this.guard}`;
+    const reset = 'tcp flags & (rst | ack) == rst';
+    const rules = [
+      `add table ${t}`,
+      `delete table ${t}`,
+      `add table ${t}`,
+      `add set ${t} owned4 { type ipv4_addr . inet_service; flags interval; auto-merge; }`,
+      `add set ${t} owned6 { type ipv6_addr . inet_service; flags interval; auto-merge; }`,
+      ...ports.map((p) => `add element ${t} ${element(p)}`),
+      `add chain ${t} guard { type filter hook forward priority -350; policy accept; }`,
+      `add rule ${t} guard ip saddr . tcp sport @owned4 ${reset} drop`,
+      `add rule ${t} guard ip6 saddr . tcp sport @owned6 ${reset} drop`,
+    ];
+    await run('nft', ['-f', '-'], { input: `${rules.join('\n')}\n` });
   }
 
   private rules(): string[] {

@@ -5,6 +5,8 @@ declare module 'cap' {
     /** Returns the link type. The buffer must live as long as the capture: the addon does not hold it. */
     open(device: string, filter: string, bufferSize: number, buffer: Buffer): string;
     close(): boolean;
+    /** Sends a frame out of the device, at once. */
+    send(frame: Buffer, length: number): void;
     on(event: 'packet', listener: (length: number, truncated: boolean) => void): this;
   }
   const addon: { Cap: typeof Cap };

@@ -14,7 +14,7 @@ import type { Clock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { canonicalAddress } from '../../wire/endpoint.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
 import { eventOf, snapshotOf } from '../snapshot.js';
 import { Capture, interfaceFacts, packetFilter } from './capture.js';
 import { Gate } from './gate.js';
@@ -34,6 +34,8 @@ export interface UserspaceOptions {
   readonly engine: Partial<EngineOptions>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Its flows are saved, and another process goes on with them when this one is gone. */
+  readonly survives?: boolean;
   /** Called between packets, when the event loop may have been waiting for long. */
   readonly poll?: () => void;
   /** The path can't go on. */
@@ -52,6 +54,8 @@ export class UserspaceDataPlane implements DataPlane {
   private captures: Capture[] = [];
   /** Told only when the packets that they speak of have been sent. */
   private readonly events: FlowEvent[] = [];
+  /** Ports that were owned before packets are carried. */
+  private readonly early: OwnedPorts[] = [];
   private turn = 0;
   /** `sendTooBig` when the interfaces were last looked at. */
   private tooBig = 0;
@@ -63,17 +67,22 @@ export class UserspaceDataPlane implements DataPlane {
     this.engine = new FlowEngine(options.engine, (...told) =>
       this.events.push(eventOf(...told, this.epochOffset)),
     );
-    this.gate = new Gate(name, interfaces, clock, options.onFailure);
+    this.gate = new Gate(name, interfaces, clock, options.onFailure, options.survives);
   }
 
   async start(): Promise<void> {
+    // What is wrong with the interfaces is told before anything else is done.
+    await Promise.all(this.options.interfaces.map((device) => interfaceFacts(device)));
+  }
+
+  async forward(): Promise<void> {
     const { interfaces, agents, log } = this.options;
     const facts = await this.facts();
     const mtu = smallestMtu(facts);
     const own = ownAddresses();
     try {
       this.sender.start();
-      await this.gate.start();
+      await this.gate.start(this.early.splice(0));
       this.path = new PacketPath(this.engine, this.sender, mtu);
       if (agents.length > 0) {
         for (const { device, mac } of facts) {
@@ -90,20 +99,51 @@ export class UserspaceDataPlane implements DataPlane {
     log.info({ interfaces, mtu }, 'userspace data path is up');
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.end(false);
+  }
+
+  leave(): Promise<void> {
+    return this.end(true);
+  }
+
+  private async end(keep: boolean): Promise<void> {
     this.stopped.abort();
     // The gate goes first: from then on the host forwards, and no packet is carried by nobody.
-    await this.gate.stop();
+    await this.gate.stop(keep);
     for (const capture of this.captures) capture.stop();
     this.captures = [];
     this.sender.stop();
+  }
+
+  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    const { clock, log } = this.options;
+    const restored: string[] = [];
+    for (const { id, outer, inner, saved, past, teardown } of flows) {
+      const history = past.history.map(({ state, at }) => ({ state, at: at - this.epochOffset }));
+      try {
+        const now = clock.monotonic();
+        this.engine.restore(id, { outer, inner }, saved, { ...past, history }, now, teardown);
+        restored.push(id);
+      } catch (error) {
+        if (!(error instanceof FlowRequestError)) throw error;
+        if (error.code === 'SUT_FLOW_EXISTS') restored.push(id);
+        else log.warn({ flow: id, cause: error.message }, 'a flow was not restored');
+      }
+    }
+    return restored;
+  }
+
+  async drop(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.engine.drop(id);
   }
 
   async own(ports: readonly OwnedPorts[]): Promise<void> {
     // The engine first: a packet that the gate drops already must be carried.
     for (const one of ports) this.engine.own(one);
     try {
-      await this.gate.add(ports);
+      if (this.path) await this.gate.add(ports);
+      else this.early.push(...ports);
     } catch (error) {
       for (const one of ports) this.engine.disown(one);
       throw error;
@@ -131,8 +171,8 @@ export class UserspaceDataPlane implements DataPlane {
     return this.request((now) => this.engine.close(id, now));
   }
 
-  async list(): Promise<FlowSnapshot[]> {
-    return [...this.engine.flows()].map((flow) => snapshotOf(flow, this.epochOffset));
+  async list(withSaved = false): Promise<FlowSnapshot[]> {
+    return [...this.engine.flows()].map((flow) => snapshotOf(flow, this.epochOffset, withSaved));
   }
 
   async counters(): Promise<Record<string, number>> {

@@ -25,6 +25,7 @@ import {
   oneOf,
   port,
   portRange,
+  prefixedAddress,
   scalar,
   section,
   size,
@@ -64,6 +65,15 @@ const redis = section({
   events: count(1, 100_000_000).default(10_000),
 });
 
+/** One of the addresses that hosts route to, and that the active switch of a group has. */
+const virtualAddress = section({ interface: interfacePoint, address: prefixedAddress });
+
+/** Programs that are run when this switch becomes the active one of its group, and when it is no longer. */
+const hooks = section({
+  active: text('the path of a program').exactOptional(),
+  standby: text('the path of a program').exactOptional(),
+});
+
 const agent = section({
   name,
   role: oneOf(['shell', 'core']),
@@ -78,6 +88,9 @@ export const switchSchema = section({
   group: name.default('default'),
   durability: oneOf(['strict', 'relaxed']).default('strict'),
   redis: redis.prefault({}),
+  standby: z.boolean({ error: 'true or false' }).default(false),
+  virtualAddresses: listOf('virtual addresses', virtualAddress).default([]),
+  hooks: hooks.prefault({}),
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
   bpffs: absolutePath.default('/sys/fs/bpf'),
   agents: listOf('agents', agent).default([]),
@@ -102,7 +115,7 @@ export const switchSchema = section({
   }).prefault({}),
   clampCap: size(4096, 1024 * MEGABYTE).default(MEGABYTE),
   log,
-}).superRefine(({ agents, interfaces }, context) => {
+}).superRefine(({ agents, interfaces, standby, table: kept, virtualAddresses }, context) => {
   const complain = (path: (string | number)[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
   repeated(interfaces, (at) => complain(['interfaces', at], 'an interface that is named once'));
@@ -110,6 +123,10 @@ export const switchSchema = section({
     agents.map((one) => one.name),
     (at) => complain(['agents', at, 'name'], 'a name that no other agent has'),
   );
+  if (standby && kept === 'memory') complain(['standby'], 'false, or a table in Redis that the group shares');
+  for (const [at, { interface: of }] of virtualAddresses.entries()) {
+    if (!interfaces.includes(of)) complain(['virtualAddresses', at, 'interface'], 'one of `interfaces`');
+  }
   const owners = new Map<string, string>();
   for (const [i, one] of agents.entries()) {
     for (const [j, owned] of one.addresses.entries()) {

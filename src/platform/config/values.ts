@@ -149,6 +149,15 @@ export const address = scalar<string>('an IPv4 or IPv6 address', (found) =>
   typeof found === 'string' ? canonicalAddress(found) : undefined,
 );
 
+/** As `ip addr add` takes it. */
+export const prefixedAddress = scalar<string>('ADDRESS/LENGTH', (found) => {
+  const [text = '', length = ''] = typeof found === 'string' ? found.split('/') : [];
+  const canonical = canonicalAddress(text);
+  const most = canonical?.includes(':') ? 128 : 32;
+  const isLength = /^\d{1,3}$/.test(length) && Number(length) >= 1 && Number(length) <= most;
+  return canonical !== undefined && isLength ? `${canonical}/${Number(length)}` : undefined;
+});
+
 export const endpoint = scalar<HostPort>(
   'ADDRESS:PORT, "[ADDRESS]:PORT" for IPv6',
   readEndpoint,

@@ -17,6 +17,7 @@ import { SutureError } from '../../platform/errors.js';
 import { formatEndpoint, parseEndpoint } from '../../wire/endpoint.js';
 import type { FlowRecord } from '../port.js';
 import { LAYOUT } from './keys.js';
+import { savedFrom, savedText } from './saved.js';
 
 export type FlowHash = Readonly<Record<string, string>>;
 
@@ -41,6 +42,8 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
     openedBy: record.openedBy ?? '',
     teardown: record.teardown ?? '',
     cause: record.stitchCause ? JSON.stringify(record.stitchCause) : '',
+    'stitch.outer': savedText(record.saved?.outer),
+    'stitch.inner': savedText(record.saved?.inner),
     // The number of each state and its beginning after `opened`: "1+0 2+35 4+1200".
     history: history
       .map((step) => `${FLOW_STATES.indexOf(step.state)}${signed(step.at - openedAt)}`)
@@ -81,6 +84,7 @@ export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecor
     ...fields.openedBy('openedBy'),
     ...fields.cause('cause'),
     ...fields.teardown('teardown'),
+    ...fields.saved('stitch.outer', 'stitch.inner'),
     history: fields.history('history', openedAt),
   };
 }
@@ -166,6 +170,15 @@ class Fields {
     const text = this.hash[name] ?? '';
     if (text === '') return {};
     return { teardown: TEARDOWN_MODES.find((mode) => mode === text) ?? this.fail(name) };
+  }
+
+  saved(outer: string, inner: string): Pick<FlowRecord, 'saved'> {
+    try {
+      const saved = savedFrom(this.hash[outer] ?? '', this.hash[inner] ?? '');
+      return saved ? { saved } : {};
+    } catch {
+      return this.fail(outer);
+    }
   }
 
   private fail(name: string): never {

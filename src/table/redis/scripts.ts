@@ -23,7 +23,7 @@ function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') };
 }
 
-/** KEYS: lease. ARGV: layout, token, name, milliseconds, 1 to take it from an earlier run of the same name. */
+/** KEYS: lease. ARGV: layout, token, name, milliseconds, and how: `free`, `same-name` or `force`. */
 const TAKE = script(`
 local held = redis.call('HMGET', KEYS[1], 'layout', 'token', 'name', 'number', 'until', 'serial')
 if (tonumber(held[1] or 0) or 0) > tonumber(ARGV[1]) then return {'layout', held[1]} end
@@ -35,7 +35,7 @@ if held[2] == ARGV[2] then
   return {'kept', held[4], held[6]}
 end
 local left = (tonumber(held[5] or 0) or 0) - now
-if left > 0 and not (ARGV[5] == '1' and held[3] == ARGV[3]) then
+if left > 0 and ARGV[5] ~= 'force' and not (ARGV[5] == 'same-name' and held[3] == ARGV[3]) then
   return {'held', held[3], string.format('%.0f', left)}
 end
 -- Not below the time: the number goes up even when the server has lost the one before.
@@ -104,12 +104,14 @@ end
 return {'ok'}
 `);
 
+/** When it has ended; before that from an earlier run of a switch of the same name; or from anybody. */
+export type TakeHow = 'free' | 'same-name' | 'force';
+
 export interface TakeRequest {
   readonly token: string;
   readonly name: string;
   readonly leaseMs: number;
-  /** From an earlier run of a switch of the same name it may be taken before it ends. */
-  readonly fromSameName: boolean;
+  readonly how: TakeHow;
 }
 
 export interface Fence {
@@ -137,8 +139,8 @@ export interface WriteRequest {
 
 /** Replies with `taken` or `kept`, number and serial; `held`, its holder and the time left; or `layout`. */
 export function takeLease(link: Link, keys: Keys, request: TakeRequest): Promise<Reply> {
-  const { token, name, leaseMs, fromSameName } = request;
-  return run(link, TAKE, [keys.lease], [LAYOUT, token, name, leaseMs, fromSameName ? 1 : 0]);
+  const { token, name, leaseMs, how } = request;
+  return run(link, TAKE, [keys.lease], [LAYOUT, token, name, leaseMs, how]);
 }
 
 export function releaseLease(link: Link, keys: Keys, token: string): Promise<Reply> {

@@ -9,7 +9,7 @@ import { TableFault } from './faults.js';
 import { type Keys, keysOf } from './keys.js';
 import { Link, type LinkOptions } from './link.js';
 import { newerLayout } from './reader.js';
-import { releaseLease, removeFlows, takeLease, writeFlows } from './scripts.js';
+import { releaseLease, removeFlows, type TakeHow, takeLease, writeFlows } from './scripts.js';
 
 export interface SessionOptions extends LinkOptions {
   readonly group: string;
@@ -51,16 +51,16 @@ export class Session {
   }
 
   /** Takes the lease, or prolongs it. Rejects with `data-lost` when the server has forgotten confirmed writes. */
-  async take(fromSameName: boolean): Promise<Taken> {
+  async take(how: TakeHow): Promise<Taken> {
     const { token, holder: name, leaseMs } = this.options;
-    const reply = await takeLease(this.link, this.keys, { token, name, leaseMs, fromSameName });
-    const [how, first, second] = reply;
-    if (how === 'held') {
+    const reply = await takeLease(this.link, this.keys, { token, name, leaseMs, how });
+    const [result, first, second] = reply;
+    if (result === 'held') {
       throw new TableFault('lease', `switch ${first} is the active one of group ${this.options.group}`);
     }
-    if (how === 'layout') throw new TableFault('layout', newerLayout(this.keys, first).message);
+    if (result === 'layout') throw new TableFault('layout', newerLayout(this.keys, first).message);
     const { lease } = this;
-    if (how === 'taken') {
+    if (result === 'taken') {
       Object.assign(lease, { number: first ?? '', serial: 0, confirmed: 0 });
       return 'taken';
     }

@@ -12,6 +12,7 @@ import { DEFAULT_LIMITS, MemoryTable } from '../memory.js';
 import type { FlowFilter, FlowRecord, FlowTable, TableLimits, TableStatus } from '../port.js';
 import { Backlog } from './backlog.js';
 import { faultOf, TableFault } from './faults.js';
+import type { OnFollowed } from './follower.js';
 import { Health } from './health.js';
 import { Writer } from './writer.js';
 
@@ -35,6 +36,8 @@ export interface RedisTableOptions {
   readonly queue: number;
   /** Most events that the stream keeps. */
   readonly events: number;
+  /** One of several switches of its group: without the lease it follows the one that has it. */
+  readonly standby?: boolean;
   readonly limits?: Partial<TableLimits>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -59,7 +62,35 @@ export class RedisTable implements FlowTable {
     const token = randomBytes(8).toString('hex');
     const { keepClosedMs } = limits;
     const session = { ...rest, target, name: `suture:${name}`, holder: name, token, keepClosedMs };
-    this.writer = new Writer({ session, where, memory, backlog, health, clock: options.clock, log });
+    const { clock, standby = false } = options;
+    const onFollowed = (): OnFollowed => this.onFollowed;
+    this.writer = new Writer({ session, where, memory, backlog, health, clock, log, standby, onFollowed });
+  }
+
+  /** Told of each change that the active switch made, while this one follows it. */
+  onFollowed: OnFollowed = async () => {};
+
+  get isLeader(): boolean {
+    return this.writer.isLeader;
+  }
+
+  /** Resolves when this switch is the active one of its group. */
+  get leading(): Promise<void> {
+    return this.writer.leading.promise;
+  }
+
+  /** Resolves when another switch has taken its place. */
+  get deposed(): Promise<void> {
+    return this.writer.deposed.promise;
+  }
+
+  /** After `stop`: whether another switch takes this one's place soon. */
+  hasSuccessor(): Promise<boolean> {
+    return this.writer.hasSuccessor(2 * this.options.leaseMs);
+  }
+
+  promote(): void {
+    this.writer.promote();
   }
 
   start(): Promise<void> {
@@ -76,7 +107,8 @@ export class RedisTable implements FlowTable {
     const { health, options } = this;
     const isWriting = health.state === 'up' || health.reason === 'rewriting';
     if (options.durability === 'relaxed') {
-      if (health.reason !== 'lease') return;
+      const mayStitch = !options.standby || this.writer.holdsLease;
+      if (health.reason !== 'lease' && mayStitch) return;
       throw new TableFault('lease', health.complaint).asError(this.where);
     }
     if (!isWriting) {
@@ -117,6 +149,7 @@ export class RedisTable implements FlowTable {
         queued: this.backlog.size,
         dropped: this.backlog.dropped,
         ...this.writer.counters,
+        ...this.writer.follower.counters,
       },
     };
   }

@@ -11,6 +11,7 @@ import { lostFlow } from '../lost.js';
 import type { MemoryTable } from '../memory.js';
 import type { Backlog, Batch } from './backlog.js';
 import { type FaultKind, faultOf, type TableFault } from './faults.js';
+import { Follower, type OnFollowed } from './follower.js';
 import type { Health } from './health.js';
 import { readIds, readRecords } from './reader.js';
 import { type LeaseMemory, Session, type SessionOptions } from './session.js';
@@ -24,6 +25,9 @@ const START_MS = 10_000;
 const LEASE_MARGIN_MS = 1_000;
 /** How long a stop tries to write what is left. */
 const STOP_MS = 2_000;
+/** How often a standby looks for changes, and for the end of the lease; and its longest wait without Redis. */
+const FOLLOW_MS = 40;
+const MAX_FOLLOW_WAIT_MS = 500;
 
 /** No use trying again by itself, when it is so from the start. */
 const LASTING: ReadonlySet<FaultKind> = new Set(['not-allowed', 'layout', 'error']);
@@ -36,6 +40,9 @@ export interface WriterParts {
   readonly health: Health;
   readonly clock: Clock;
   readonly log: Logger;
+  /** It waits for the lease as long as it takes, and follows meanwhile; and it gives way to another one. */
+  readonly standby: boolean;
+  readonly onFollowed: () => OnFollowed;
 }
 
 export class Writer {
@@ -43,12 +50,21 @@ export class Writer {
   private readonly lease: LeaseMemory = { number: '', serial: 0, confirmed: 0 };
   private readonly stopping = new AbortController();
   private readonly aborted = new AbortController();
+  readonly follower: Follower;
+  /** Resolves when this switch has the lease and all flows; and when another one has taken it from there. */
+  readonly leading = deferred();
+  readonly deposed = deferred();
+  isLeader = false;
+  private forced = false;
+  private leaseUntil = 0;
   private session: Session | undefined;
   private running: Promise<boolean> = Promise.resolve(false);
   /** All has to be compared and written again; of whom is what Redis has and this table does not. */
   private compareWith: 'others' | 'ourselves' | undefined;
 
-  constructor(private readonly parts: WriterParts) {}
+  constructor(private readonly parts: WriterParts) {
+    this.follower = new Follower(parts.memory, () => parts.onFollowed());
+  }
 
   /** Gets the lease and loads all records. Rejects with a `SutureError`. */
   async start(): Promise<void> {
@@ -57,11 +73,17 @@ export class Writer {
     for (let wait = FIRST_WAIT_MS; ; wait = longer(wait)) {
       try {
         this.session ??= await this.connect();
-        await this.session.take(true);
+        await this.session.take('same-name');
         await this.load(this.session);
         break;
       } catch (thrown) {
         const fault = faultOf(thrown);
+        if (fault.kind === 'lease' && this.parts.standby && this.session) {
+          await this.follower.snapshot(this.session.link, this.session.keys);
+          health.become('up', 'standby', fault.message);
+          this.running = this.follow();
+          return;
+        }
         const limit = fault.kind === 'lease' ? session.leaseMs + LEASE_MARGIN_MS : START_MS;
         if (LASTING.has(fault.kind) || clock.monotonic() - began > limit) {
           this.drop();
@@ -71,8 +93,87 @@ export class Writer {
         await clock.sleep(wait);
       }
     }
-    health.up();
+    this.lead();
     this.running = this.run();
+  }
+
+  /** It holds the lease, as far as it can know without asking. */
+  get holdsLease(): boolean {
+    return this.isLeader && this.parts.clock.monotonic() < this.leaseUntil;
+  }
+
+  /** After a stop: whether another switch takes the lease within `ms`. */
+  async hasSuccessor(ms: number): Promise<boolean> {
+    const { clock, session } = this.parts;
+    const end = clock.monotonic() + ms;
+    const other = await this.connect().catch(() => undefined);
+    try {
+      while (other && clock.monotonic() < end) {
+        const { link, keys } = other;
+        const token = await link.ask((client) => client.hget(keys.lease, 'token'));
+        if (token && token !== session.token) return true;
+        await clock.sleep(FOLLOW_MS);
+      }
+    } catch {
+      // Nobody knows, so nobody is taken for granted.
+    } finally {
+      other?.link.close();
+    }
+    return false;
+  }
+
+  /** Takes the lease from whoever has it, as soon as that can be done. */
+  promote(): void {
+    this.forced = true;
+  }
+
+  private lead(): void {
+    const { clock, health, session } = this.parts;
+    this.leaseUntil = clock.monotonic() + session.leaseMs;
+    this.isLeader = true;
+    health.up();
+    this.leading.resolve();
+  }
+
+  /** Keeps a copy of what the active switch writes, until the lease can be had. */
+  private async follow(): Promise<boolean> {
+    const { clock, health } = this.parts;
+    const { signal } = this.stopping;
+    let wait = FIRST_WAIT_MS;
+    while (!signal.aborted) {
+      try {
+        const isNew = this.session === undefined;
+        this.session ??= await this.connect();
+        const { link, keys } = this.session;
+        if (isNew) await this.follower.snapshot(link, keys);
+        if (await this.takeIfFree(this.session)) {
+          await this.follower.finish(link, keys);
+          this.lead();
+          return this.run();
+        }
+        health.become('up', 'standby', 'another switch is the active one');
+        await this.follower.advance(link, keys);
+        wait = FIRST_WAIT_MS;
+        await clock.sleep(FOLLOW_MS, signal).catch(() => {});
+      } catch (thrown) {
+        this.trouble(faultOf(thrown));
+        this.drop();
+        await clock.sleep(wait, signal).catch(() => {});
+        wait = Math.min(2 * wait, MAX_FOLLOW_WAIT_MS);
+      }
+    }
+    return false;
+  }
+
+  private async takeIfFree(session: Session): Promise<boolean> {
+    try {
+      await session.take(this.forced ? 'force' : 'same-name');
+      return true;
+    } catch (thrown) {
+      const fault = faultOf(thrown);
+      if (fault.kind === 'lease') return false;
+      throw fault;
+    }
   }
 
   /** Writes what is left, as far as that can be done soon, and gives the lease back. */
@@ -126,6 +227,11 @@ export class Writer {
       } catch (thrown) {
         const fault = faultOf(thrown);
         this.trouble(fault);
+        if (fault.kind === 'lease' && this.parts.standby) {
+          this.isLeader = false;
+          this.deposed.resolve();
+          return false;
+        }
         if (fault.kind === 'out-of-memory') await this.makeRoom();
         // At random, so that switches that lost the same server don't come back at the same moment.
         await clock.sleep(wait * (0.5 + Math.random() / 2), this.aborted.signal).catch(() => {});
@@ -143,7 +249,8 @@ export class Writer {
     for (;;) {
       if (clock.monotonic() >= prolongAt) {
         prolongAt = clock.monotonic() + interval;
-        if ((await session.take(false)) === 'taken') this.compareWith = 'others';
+        if ((await session.take('free')) === 'taken') this.compareWith = 'others';
+        this.leaseUntil = clock.monotonic() + this.parts.session.leaseMs;
       }
       if (this.compareWith !== undefined || backlog.overflowed) await this.compare(session);
       const batch = backlog.take(BATCH);
@@ -240,4 +347,12 @@ export class Writer {
 
 function longer(wait: number): number {
   return Math.min(2 * wait, MAX_WAIT_MS);
+}
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }

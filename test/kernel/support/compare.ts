@@ -112,7 +112,8 @@ export class RecordComparison {
       bit('SYN_SEEN', of.synSeen) |
       bit('SYN_ECN', of.synEcn) |
       bit('ACK_SEEN', of.ackSeen) |
-      bit('FIN_SEEN', of.finSeen)
+      bit('FIN_SEEN', of.finSeen) |
+      bit('HEARD', of.heard)
     );
   }
 
@@ -127,6 +128,7 @@ export class RecordComparison {
       bit('FIN_HELD', of.finHeld) |
       bit('RESET_HELD', of.resetHeld) |
       bit('FIN_SENT', of.finSent) |
+      bit('RESTORED', of.flow?.restored === true) |
       bit('RESET_BY_FAR', of.resetBy === 'far') |
       bit('RESET_BY_SHELL', of.resetBy === 'shell')
     );

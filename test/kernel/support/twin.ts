@@ -13,6 +13,7 @@
 
 import type { RingBuffer } from '../../../src/dataplane/kernel/libbpf.js';
 import { readEvent } from '../../../src/dataplane/kernel/records.js';
+import { Restorer } from '../../../src/dataplane/kernel/restorer.js';
 import type { FlowEvent, FlowSide } from '../../../src/dataplane/port.js';
 import { eventOf } from '../../../src/dataplane/snapshot.js';
 import { PacketPath } from '../../../src/dataplane/userspace/packet-path.js';
@@ -23,8 +24,9 @@ import { Verdict } from '../../../src/flow/engine.js';
 import { FlowRequestError } from '../../../src/flow/errors.js';
 import { type Flow, Mode } from '../../../src/flow/flow.js';
 import type { Outbox } from '../../../src/flow/outbox.js';
+import { isRestorable, saveFlow } from '../../../src/flow/restore.js';
 import { FLOW_STATES, TEARDOWN_MODES, type TeardownMode } from '../../../src/flow/state.js';
-import { tupleOf } from '../../../src/wire/endpoint.js';
+import { destinationOf, sourceOf, tupleOf } from '../../../src/wire/endpoint.js';
 import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { RecordComparison, readField } from './compare.js';
@@ -36,6 +38,10 @@ import { WatchedEngine } from './watched-engine.js';
 /** Nothing is split: the kernel leaves that to the interface. */
 const LARGEST_MTU = 65_535;
 const REMEMBERED_STEPS = 12;
+
+function endsOf(x: Connection): ConnectionEndpoints {
+  return { local: destinationOf(x.toShell), remote: sourceOf(x.toShell) };
+}
 
 export class Difference extends Error {
   override name = 'Difference';
@@ -163,6 +169,36 @@ export class Twin {
     this.watched.set(engine.outer, { slot: reply.slot, generation: reply.generation });
     this.watched.set(engine.inner, { slot: reply.slot, generation: reply.generation });
     this.settle([]);
+  }
+
+  /** Both let go of a stitched flow, and go on with what was saved of it. False where there is nothing to save. */
+  restart(id: string, time: number): boolean {
+    const now = Math.floor(time);
+    const flow = this.engine.flow(id);
+    const saved = flow && saveFlow(flow);
+    if (!flow || !saved || !isRestorable(flow.state)) return false;
+    this.note(() => `restart at ${now}`);
+    const { state, outer, inner, teardown } = flow;
+    // The record has one time for each state, the latest.
+    const history = flow.history.filter(
+      (step, i) => flow.history.findLastIndex((other) => other.state === step.state) === i,
+    );
+    const past = { state, history, up: { ...outer.far }, down: { ...inner.far } };
+    const ends = { outer: endsOf(outer), inner: endsOf(inner) };
+    this.engine.drop(id);
+    this.forgetDue(true);
+    const restored = this.engine.restore(id, ends, saved, past, now, teardown);
+    const restorer = new Restorer({
+      map: (name) => this.kernel.maps[name],
+      forget: ({ slot, generation }) => void this.ask({ slot, generation }, 'ASK_FORGET', now),
+    });
+    const place = restorer.restore({ id, ...ends, saved, past, teardown }, now, 0);
+    if (!place) return this.fail(['the kernel has no room for a restored flow']);
+    for (const x of [restored.outer, restored.inner]) this.watched.set(x, place);
+    this.sent = [];
+    this.inside.stepper.clear();
+    this.settle([]);
+    return true;
   }
 
   /** Given to both as soon as the flow is relayed. */

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
-import { type LabHost, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
+import { type LabHost, type LabMember, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
 import { lossRules } from '../../../src/lab/loss.js';
 import type { Program } from '../../../src/lab/program.js';
 import {
@@ -82,7 +82,7 @@ export class Rig {
   }
 
   /** Makes the lab; the test's teardown removes it with all that was started in it. */
-  static async up(t: Teardowns, options: Pick<LabUpOptions, 'bridged'> = {}): Promise<Rig> {
+  static async up(t: Teardowns, options: Pick<LabUpOptions, 'bridged' | 'standby'> = {}): Promise<Rig> {
     await removeLeftovers();
     rigs += 1;
     const rig = new Rig(`sut-${process.pid}-${rigs}`);
@@ -118,19 +118,19 @@ export class Rig {
     return this.#folder.path;
   }
 
-  namespace(host: LabHost | typeof WIRE): string {
+  namespace(host: LabMember | typeof WIRE): string {
     return namespaceOf(this.prefix, host);
   }
 
   /** Runs a system tool in a host to its end. */
-  async tool(host: LabHost | typeof WIRE, argv: readonly string[], input?: string): Promise<string> {
+  async tool(host: LabMember | typeof WIRE, argv: readonly string[], input?: string): Promise<string> {
     const [program = '', ...args] = inNamespace(this.namespace(host), argv);
     const options = { timeoutMs: 60_000, ...(input !== undefined && { input }) };
     return (await run(program, args, options)).stdout;
   }
 
   /** Runs `suture ARGS` in a host to its end, whatever its exit code. */
-  async suture(host: LabHost | typeof WIRE, args: readonly string[]): Promise<CliResult> {
+  async suture(host: LabMember | typeof WIRE, args: readonly string[]): Promise<CliResult> {
     const [program = '', ...rest] = inNamespace(this.namespace(host), [process.execPath, CLI, ...args]);
     return run(program, rest, { timeoutMs: 60_000, okCodes: [0, 1, 2, 3], env: this.#env() });
   }
@@ -188,7 +188,7 @@ export class Rig {
   }
 
   /** Waits until something listens on a TCP port of a host. */
-  async listens(host: LabHost | typeof WIRE, port: number): Promise<void> {
+  async listens(host: LabMember | typeof WIRE, port: number): Promise<void> {
     await this.stage.until(
       async () => (await this.tool(host, ['ss', '-Htln', `sport = :${port}`])) !== '',
       15_000,
@@ -228,7 +228,7 @@ function retransmitted(snmp: string): number {
 }
 
 export interface ClientOptions {
-  readonly host?: LabHost | typeof WIRE;
+  readonly host?: LabMember | typeof WIRE;
   readonly onResult?: (result: unknown) => void;
 }
 

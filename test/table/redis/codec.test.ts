@@ -26,6 +26,43 @@ const ends = fc.record({ local: endpoint, remote: endpoint }, PLAIN);
 const counters = fc.record({ packets: fc.maxSafeNat(), bytes: fc.maxSafeNat() }, PLAIN);
 const state = fc.constantFrom(...FLOW_STATES);
 
+const word = fc.nat({ max: 2 ** 32 - 1 });
+const mss = fc.nat({ max: 65_535 });
+const scale = fc.nat({ max: 14 });
+const connection = fc.record(
+  {
+    delta: word,
+    tsDelta: word,
+    farScale: scale,
+    shellScale: scale,
+    farMss: mss,
+    shellMss: mss,
+    timestamps: fc.boolean(),
+    sack: fc.boolean(),
+    ecn: fc.boolean(),
+    finEnd: word,
+    farMax: word,
+    farAck: word,
+    toldAck: word,
+  },
+  {
+    ...PLAIN,
+    requiredKeys: [
+      ...([
+        'delta',
+        'tsDelta',
+        'farScale',
+        'shellScale',
+        'farMss',
+        'shellMss',
+        'timestamps',
+        'sack',
+      ] as const),
+      ...(['ecn', 'farMax', 'farAck', 'toldAck'] as const),
+    ],
+  },
+);
+
 const record: fc.Arbitrary<FlowRecord> = fc.record(
   {
     id: fc.constant('1'),
@@ -44,6 +81,7 @@ const record: fc.Arbitrary<FlowRecord> = fc.record(
     openedBy: fc.constantFrom('peer', 'core'),
     stitchCause: fc.array(fc.string(), { minLength: 1 }),
     teardown: fc.constantFrom(...TEARDOWN_MODES),
+    saved: fc.record({ outer: connection, inner: connection }, PLAIN),
     history: fc.array(fc.record({ state, at: time }, PLAIN), { maxLength: 8 }),
   },
   {

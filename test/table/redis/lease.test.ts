@@ -34,7 +34,7 @@ t.test('the number goes up with every new holder, and a write with an old one ch
   const server = await RedisServer.start(t);
   const { session: first, lease } = await session(t, server, { leaseMs: 50 });
   const other = await session(t, server, { holder: 's2' });
-  t.equal(await first.take(false), 'taken');
+  t.equal(await first.take('free'), 'taken');
   await first.write([flowRecord('1')], true);
   await until(
     async () =>
@@ -42,10 +42,10 @@ t.test('the number goes up with every new holder, and a write with an old one ch
       Number((await server.cli('time')).split('\n')[0]) * 1000,
     () => 'the lease does not end',
   );
-  t.equal(await first.take(false), 'kept', "one that has ended is still its holder's while nobody took it");
+  t.equal(await first.take('free'), 'kept', "one that has ended is still its holder's while nobody took it");
   await until(
     () =>
-      other.session.take(false).then(
+      other.session.take('free').then(
         (how) => how === 'taken',
         (fault) => fault.kind !== 'lease',
       ),
@@ -56,7 +56,7 @@ t.test('the number goes up with every new holder, and a write with an old one ch
   const late = { kind: 'lease', message: /switch s2 has it now/ };
   await t.rejects(first.write([flowRecord('1', { state: 'stitched' })], true), late);
   await t.rejects(first.remove(['1']), late);
-  await t.rejects(first.take(false), { kind: 'lease', message: /switch s2 is the active one of group g/ });
+  await t.rejects(first.take('free'), { kind: 'lease', message: /switch s2 is the active one of group g/ });
   await first.release();
   const outside = await reader(t, server.target);
   t.strictSame(await outside.list(), [flowRecord('1')]);
@@ -64,7 +64,7 @@ t.test('the number goes up with every new holder, and a write with an old one ch
 
   await other.session.release();
   const before = Number(lease.number);
-  t.equal(await first.take(false), 'taken', 'one that was given back is free at once');
+  t.equal(await first.take('free'), 'taken', 'one that was given back is free at once');
   t.ok(Number(lease.number) > before);
 });
 
@@ -73,7 +73,7 @@ t.test('the number goes up even when Redis has lost the one before', async (t) =
   const { session: one, lease } = await session(t, server);
   const numbers: number[] = [];
   for (let i = 0; i < 3; i++) {
-    t.equal(await one.take(false), 'taken');
+    t.equal(await one.take('free'), 'taken');
     numbers.push(Number(lease.number));
     await server.cli('flushall');
     await t.rejects(one.write([flowRecord('1')], true), { kind: 'lease', message: /nobody has it now/ });
@@ -85,7 +85,7 @@ t.test('the number goes up even when Redis has lost the one before', async (t) =
     [...new Set(numbers)].sort((a, b) => a - b),
   );
   await server.cli('hset', LEASE, 'number', '99999999999999', 'until', '0');
-  await one.take(false);
+  await one.take('free');
   t.equal(lease.number, '100000000000000', 'above one that is ahead of the clock');
 });
 
@@ -94,20 +94,20 @@ t.test('the same name takes it at a start, another one does not', async (t) => {
   const { session: before } = await session(t, server, { token: 'before' });
   const { session: after } = await session(t, server, { token: 'after' });
   const { session: other } = await session(t, server, { holder: 's2' });
-  await before.take(true);
-  await t.rejects(other.take(true), { name: 'TableFault', kind: 'lease' });
+  await before.take('same-name');
+  await t.rejects(other.take('same-name'), { name: 'TableFault', kind: 'lease' });
   await t.rejects(
-    after.take(false),
+    after.take('free'),
     { name: 'TableFault', kind: 'lease' },
     'nor the same name later: else two would take it in turns',
   );
-  t.equal(await after.take(true), 'taken');
+  t.equal(await after.take('same-name'), 'taken');
 });
 
 t.test('a write that was long under way does not undo a later one', async (t) => {
   const server = await RedisServer.start(t);
   const { session: one, lease } = await session(t, server);
-  await one.take(false);
+  await one.take('free');
   await one.write([flowRecord('1', { state: 'stitched' })], true);
   await one.write([flowRecord('1', { state: 'closing' })], true);
   lease.serial = 0;
@@ -119,13 +119,13 @@ t.test('a write that was long under way does not undo a later one', async (t) =>
 t.test('a server that has forgotten confirmed writes is found out', async (t) => {
   const server = await RedisServer.start(t);
   const { session: one } = await session(t, server);
-  await one.take(false);
+  await one.take('free');
   for (let i = 0; i < 3; i++) await one.write([flowRecord(`${i}`)], true);
   await server.cli('hset', LEASE, 'serial', '1');
   await t.rejects(one.write([flowRecord('x')], true), { kind: 'data-lost', message: /^2 confirmed writes/ });
   await one.write([flowRecord('x')], true);
   await server.cli('hset', LEASE, 'serial', '1');
-  await t.rejects(one.take(false), { name: 'TableFault', kind: 'data-lost' });
+  await t.rejects(one.take('free'), { name: 'TableFault', kind: 'data-lost' });
 });
 
 t.test('a second switch of the group gives up; when the first stops it gets the group', async (t) => {

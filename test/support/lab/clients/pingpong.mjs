@@ -1,10 +1,19 @@
 /**
  * Ping-pong over plain TCP: a message of random length out, the same bytes back, and so on.
- * Arguments: host, port or ports (one a connection), connections, rounds, min, max, seed. One report for all.
+ * Arguments: host, port or ports (one a connection), connections, rounds, min, max, seed, gapMs between rounds (0), and
+ * until (a file): rounds go on until it appears. One report for all.
  */
-import { args, openSocket, Prng, report } from './common.mjs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { args, fileAppears, openSocket, Prng, report } from './common.mjs';
 
-const { host, port, ports, connections, rounds, min, max, seed } = args;
+const { host, port, ports, connections, rounds, min, max, seed, gapMs = 0, until } = args;
+
+let mayEnd = until === undefined;
+if (until) {
+  fileAppears(until).then(() => {
+    mayEnd = true;
+  });
+}
 
 function expect(socket, wanted) {
   return new Promise((resolve, reject) => {
@@ -35,7 +44,7 @@ async function rally(index) {
   let error;
   socket.write('ECHO\n');
   try {
-    for (; done < rounds; done++) {
+    for (; done < rounds || !mayEnd; done++) {
       prng.fill(new Uint8Array(length.buffer));
       const message = prng.fill(Buffer.allocUnsafe(min + (length[0] % (max - min + 1))));
       const begun = performance.now();
@@ -43,6 +52,7 @@ async function rally(index) {
       socket.write(message);
       await back;
       worstMs = Math.max(worstMs, performance.now() - begun);
+      if (gapMs > 0) await sleep(gapMs);
     }
   } catch (problem) {
     error = problem.message;
