@@ -32,15 +32,20 @@ export class Lifecycle implements Startable {
 
   async start(): Promise<void> {
     for (const part of this.#parts) {
-      if (this.#stopping) throw new SutureError('SUT_SHUTTING_DOWN', 'stopped while it was starting');
+      if (this.#stopping) throw whileStarting();
       try {
         await part.start();
-        this.#started.push(part);
       } catch (error) {
         // The cause of the failed start is what matters; a failing clean-up must not hide it.
         await this.stop().catch(() => {});
         throw error;
       }
+      // A stop that came meanwhile could not know of this part.
+      if (this.#stopping) {
+        await part.stop(this.#abort.signal).catch(() => {});
+        throw whileStarting();
+      }
+      this.#started.push(part);
     }
   }
 
@@ -60,6 +65,10 @@ export class Lifecycle implements Startable {
     if (errors.length === 1) throw errors[0];
     if (errors.length > 1) throw new AggregateError(errors, `${errors.length} parts failed to stop`);
   }
+}
+
+function whileStarting(): SutureError {
+  return new SutureError('SUT_SHUTTING_DOWN', 'stopped while it was starting');
 }
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;

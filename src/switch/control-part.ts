@@ -36,7 +36,9 @@ export class ControlPart {
   private readonly control: Control;
   private readonly shared: RedisTable | undefined;
   private isActive = false;
-  private leading: Promise<void> = Promise.resolve();
+  /** Of a standby: it becomes the active one. */
+  private taking: Promise<void> = Promise.resolve();
+  private isStopping = false;
   private readonly discovery: DiscoveryService;
   private readonly log: Logger;
 
@@ -92,8 +94,10 @@ export class ControlPart {
       if (shared && !shared.isLeader) {
         await this.control.follow();
         this.become('standby');
-        this.leading = shared.leading.then(() => this.active.start());
-        this.leading.catch((err: unknown) => this.fail(err));
+        void shared.leading.then(() => {
+          this.taking = this.active.start();
+          this.taking.catch((err: unknown) => this.fail(err));
+        });
       } else {
         await this.active.start();
       }
@@ -105,8 +109,12 @@ export class ControlPart {
 
   /** `leave`: another switch goes on with the flows. Gives whether it does. */
   async stop(signal?: AbortSignal, leave = false): Promise<boolean> {
+    this.isStopping = true;
     if (leave) this.control.leave();
-    if (this.isActive) await this.active.stop(signal);
+    // A standby may be about to take over, and must not go on with it afterwards: a server that nobody stops any more
+    // keeps its thread, and with it what waits for the thread's end.
+    await this.active.stop(signal);
+    await this.taking.catch(() => {});
     const wasLeader = this.shared?.isLeader === true;
     await this.base.stop(signal);
     return leave && (!wasLeader || (await this.shared?.hasSuccessor()) === true);
@@ -118,6 +126,7 @@ export class ControlPart {
   }
 
   private fail(err: unknown): void {
+    if (this.isStopping) return;
     this.log.error({ err }, 'this switch could not take over');
     this.become('deposed');
   }

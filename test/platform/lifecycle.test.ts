@@ -86,6 +86,25 @@ t.test('a stop during the start ends it', async (t) => {
   t.strictSame(journal, ['+a', '-a']);
 });
 
+t.test('a part that has started when all was stopped is stopped too', async (t) => {
+  const journal: string[] = [];
+  let goOn = (): void => {};
+  const slow: Startable = {
+    start: () => new Promise((resolve) => (goOn = resolve)),
+    stop: async () => void journal.push('-slow'),
+  };
+  const lifecycle = new Lifecycle([...parts(journal).slice(0, 1), slow]);
+  const starting = lifecycle.start();
+  await turn();
+  await lifecycle.stop();
+  goOn();
+  await t.rejects(starting, { code: 'SUT_SHUTTING_DOWN' });
+  t.strictSame(journal, ['+a', '-a', '-slow']);
+  const never = new Lifecycle(parts(journal));
+  await never.stop();
+  await t.rejects(never.start(), { code: 'SUT_SHUTTING_DOWN' });
+});
+
 /** Runs a role against made-up signals; `sleeps` collects how long the clock was asked to wait. */
 function world(start: () => Promise<Running>, clock: Clock = systemClock) {
   const signals = new EventEmitter();
