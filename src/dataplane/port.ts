@@ -69,6 +69,7 @@ export interface DataPlane {
   readonly kind: 'userspace' | 'kernel';
   /** Flows can be restored and asked for; packets are carried from `forward` on. */
   start(): Promise<void>;
+  /** Asking again changes nothing: a standby carries packets already when it takes over. */
   forward(): Promise<void>;
   stop(): Promise<void>;
   /** As `stop`, but what can go on without this process does: another one takes it over. */

@@ -2,23 +2,23 @@
  * The host of the active switch is cut off, with many stitched connections in the middle of a transfer: the standby goes
  * on with them, and they know nothing of it but a pause. Then the first one is promoted, and it goes back. About 40 s.
  *
- * On the kernel path. `SUTURE_STANDBY_FLOWS=n` takes n connections. The pauses are printed, not judged: a busy machine takes longer.
+ * `SUTURE_STANDBY_FLOWS=n` takes n connections. The pauses are printed, not judged: a busy machine takes longer. The
+ * lease is as long as by default: a switch that does not get to prolong a short one, because the machine is busy, loses it.
  */
 import t, { type Test } from 'tap';
 import { addressOf, RAW_PORT } from '../../src/lab/stage.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import { spread } from '../support/lab/checks.js';
 import { startRedis } from '../support/lab/redis.js';
-import { Rig } from '../support/lab/rig.js';
+import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
-const FLOWS = Number(process.env.SUTURE_STANDBY_FLOWS ?? 50);
+const FLOWS = Number(process.env.SUTURE_STANDBY_FLOWS ?? 20);
 const INTERFACES = ['to-e', 'to-a', 'to-b'];
 /** On the bridge between the switches and the core, where both reach it. */
 const REDIS = '10.201.3.9';
 const CONFIG = {
-  dataplane: 'kernel',
+  dataplane: TEST_DATAPLANE,
   table: `redis://${REDIS}:6379/0`,
-  redis: { timeout: 0.4, lease: 0.8 },
   standby: true,
   virtualAddresses: [1, 2, 3].flatMap((net) => {
     const device = INTERFACES[net - 1];

@@ -76,6 +76,7 @@ export class UserspaceDataPlane implements DataPlane {
   }
 
   async forward(): Promise<void> {
+    if (this.path) return;
     const { interfaces, agents, log } = this.options;
     const facts = await this.facts();
     const mtu = smallestMtu(facts);
