@@ -1,7 +1,8 @@
 /**
  * compose/ as people bring it up, with whatever container engine the environment names: a download through a stitched
- * flow on the kernel path, and one that goes on while the gateway's container is killed and started again. The engine
- * must have the base images or be able to fetch them. About 30 s, most of it for containers to start and stop.
+ * flow on the kernel path, one that goes on while the gateway's container is killed and started again, and one that a
+ * standby takes over from a gateway that is gone with its host. The engine must have the base images or be able to
+ * fetch them. About 50 s, most of it for containers to start and stop.
  */
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/platform/clock.js';
@@ -25,19 +26,22 @@ interface Downloaded {
   readonly received: string;
 }
 
-const project = new ComposeProject(PROJECT);
+const project = new ComposeProject(PROJECT, ['compose.yaml', 'compose.standby.yaml']);
+/** All but the standby. */
+const ALONE = ['client'];
 const skip = (await whyNoEngine()) ?? false;
 
 t.test('compose/', { skip }, async (t) => {
   t.teardown(() => project.compose('down', '--volumes', '--timeout', '1'));
   await project.compose('build');
   const before = systemClock.monotonic();
-  await bringUp();
+  await bringUp(...ALONE);
   t.comment(`up and healthy in ${Math.round(systemClock.monotonic() - before)} ms`);
 
   await t.test('nobody has more rights than needed', checkRights);
   await t.test('a download is stitched on the kernel path', checkDownload);
   await t.test('the gateway is killed and started again in mid-download', checkKill);
+  await t.test('a standby takes over in mid-download', checkStandby);
 });
 
 /** A failed start says in its containers' logs why. */
@@ -92,6 +96,21 @@ async function checkKill(t: Test): Promise<void> {
 
   await agentsAreBack();
   await downloadStitched(t);
+}
+
+async function checkStandby(t: Test): Promise<void> {
+  await bringUp('standby');
+  const { download, flow } = await startSlowly(LONG);
+  await project.compose('kill', 'gateway', 'gateway-host');
+  await until('the standby as the active one', async () => {
+    const { role } = await project.json<StatsView>('standby', 'suture', 'stats');
+    return role === 'active' ? true : undefined;
+  });
+  await beyond(download, reached(download) + BEYOND_BUFFERS);
+  t.pass('the download goes on by the standby');
+  const taken = await project.json<FlowDetail>('standby', 'suture', 'flows', 'show', flow.id);
+  t.equal(taken.state, 'stitched');
+  await finish(t, download, LONG);
 }
 
 /** A download of which `suture flows` shows on its way that it is stitched; its flow's id. */

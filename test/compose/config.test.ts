@@ -29,6 +29,11 @@ t.test('the configs of the roles are valid, and speak of each other', async (t) 
   );
 });
 
+t.test('the standby’s config is the gateway’s but for its name', async (t) => {
+  const gateway = parse(read('config/switch.yaml'));
+  t.strictSame({ ...parse(read('config/standby.yaml')), name: gateway.name }, gateway);
+});
+
 t.test('only the gateway has added capabilities, and these three', async (t) => {
   const { services } = parse(read('compose.yaml'), { merge: true }) as { services: Record<string, Service> };
   for (const [name, service] of Object.entries(services)) {
