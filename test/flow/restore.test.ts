@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { FlowEngine } from '../../src/flow/engine.js';
 import { type SavedFlow, saveFlow } from '../../src/flow/restore.js';
+import type { TeardownMode } from '../../src/flow/state.js';
 import { TcpFlag } from '../../src/wire/segment.js';
 import { Driver, INNER, OUTER } from './driver.js';
 
@@ -12,14 +13,15 @@ const TS = { tsval: 120, tsecr: 110 };
 function restored(
   state: 'stitched' | 'closing' = 'stitched',
   change: (saved: SavedFlow) => SavedFlow = (saved) => saved,
+  teardown: TeardownMode = 'core',
 ): Driver {
-  const before = new Driver().reach(state);
+  const before = new Driver({ teardown }).reach(state);
   const flow = before.engine.flow('f');
   const saved = flow && saveFlow(flow);
   if (!flow || !saved) throw new Error('nothing was saved');
   const after = new Driver();
   const past = { state, up: flow.outer.far, down: flow.inner.far, history: flow.history };
-  after.engine.restore('f', { outer: OUTER, inner: INNER }, change(saved), past, after.now);
+  after.engine.restore('f', { outer: OUTER, inner: INNER }, change(saved), past, after.now, teardown);
   return after;
 }
 
@@ -109,4 +111,27 @@ t.test('what can not be restored', async (t) => {
   t.throws(() => again('g', d.engine), { code: 'SUT_CONFLICT' });
   d.engine.drop('f');
   t.equal(d.state, 'gone');
+});
+
+t.test('a flow that holds its ends goes on to hold them', async (t) => {
+  for (const change of [(saved: SavedFlow) => saved, old]) {
+    const d = restored('stitched', change, 'control');
+    const fin = { seq: 150, ack: 0, flags: Fin, ...TS };
+    t.equal(
+      d.send('E', fin),
+      'B 150 ack 0',
+      'without its FIN, and unanswered: nobody knows what the core has',
+    );
+    t.equal(d.state, 'closing');
+    d.send('B', { seq: 0, ack: 150, ...TS });
+    t.equal(d.send('E', fin), 'made E 0 ack 151', 'the core has all before it');
+    t.equal(d.proceed('peer'), 'made B 150 ack 0 fin');
+    t.equal(d.send('B', { seq: 0, ack: 151, ...TS }), 'E 0 ack 151');
+  }
+});
+
+t.test('a FIN that was held is held no more', async (t) => {
+  const d = restored('closing', undefined, 'control');
+  t.equal(d.engine.flow('f')?.teardown, 'core');
+  t.equal(d.send('B', { seq: 0, ack: 150, flags: Fin, ...TS }), 'E 0 ack 150 fin');
 });

@@ -1,6 +1,7 @@
 /** Interfaces that a config gives by a prefix instead of by name. */
 import t from 'tap';
-import { type HostInterfaces, namesOf } from '../../src/switch/interfaces.js';
+import type { SwitchConfig } from '../../src/platform/config/index.js';
+import { type HostInterfaces, namesOf, withNames } from '../../src/switch/interfaces.js';
 
 const at = (...addresses: string[]) => addresses.map((address) => ({ address, internal: false }));
 const HOST: HostInterfaces = {
@@ -28,4 +29,15 @@ t.test('a prefix of no interface, and one of several', async (t) => {
   t.throws(() => namesOf(['10.202.0.0/16'], HOST), { code, message: /^eth0 and eth1 have/ });
   t.throws(() => namesOf(['fe80::/10'], HOST), { code, message: /^eth0 and eth1 have/ });
   t.throws(() => namesOf(['127.0.0.0/8'], HOST), { code }, 'loopback carries nothing');
+});
+
+t.test('virtual addresses name their interface like that too', async (t) => {
+  const given = {
+    interfaces: ['10.202.1.0/24'],
+    virtualAddresses: [{ interface: '10.202.1.0/24', address: '10.202.1.1/24' }],
+  };
+  t.match(withNames(given as unknown as SwitchConfig, HOST), {
+    interfaces: ['eth1'],
+    virtualAddresses: [{ interface: 'eth1', address: '10.202.1.1/24' }],
+  });
 });
