@@ -11,9 +11,9 @@ import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
 const HANDOVERS = 200;
 const UNCUT = 10;
-const BYTES = TEST_DATAPLANE === 'kernel' ? 72_000_000 : 24_000_000;
+const BYTES = TEST_DATAPLANE === 'kernel' ? 72_000_000 : 30_000_000;
 /** Of both directions together, early enough that the transfer outlasts the handover. */
-const LATEST_CUT = 12_000_000;
+const LATEST_CUT = 10_000_000;
 const FIRST_PORT = 9000;
 const UNCUT_PORT = 8999;
 /** Between two transfers, so that what is sent again counts for the right one. */
@@ -64,11 +64,17 @@ t.test(`${HANDOVERS} handovers at random moments, both directions busy`, async (
   uncut.push(...(await transfers(rig, uncutPorts)));
 
   t.equal(cut.length, HANDOVERS);
+  let overtaken = 0;
   const clamps: number[] = [];
   const drains: number[] = [];
   for (const [i, { result }] of cut.entries()) {
     await t.test(`cut after ${cuts[i]} bytes`, async (t) => {
       checkTransfer(t, result, BYTES);
+      if ((await rig.closed(result)).history.some(({ state }) => state === 'refused')) {
+        // Its last byte came before the windows fitted; it was relayed to its end.
+        overtaken += 1;
+        return;
+      }
       const { history } = await checkClosed(t, rig, result);
       const at = (state: string) => Date.parse(history.find((entry) => entry.state === state)?.at ?? '');
       // A flow whose pipelines were empty was stitched without a cut.
@@ -77,6 +83,7 @@ t.test(`${HANDOVERS} handovers at random moments, both directions busy`, async (
       drains.push(at('stitched') - at('cutting'));
     });
   }
+  t.ok(overtaken <= HANDOVERS / 20, `${overtaken} transfers were over before the cut`);
   for (const { result } of uncut) checkTransfer(t, result, BYTES);
   t.comment(summary(`${cut.length} transfers with a handover`, cut));
   t.comment(summary(`${uncut.length} transfers without`, uncut));
