@@ -2,7 +2,8 @@
  * Discovery datagrams as they come in, with their IP header: a socket could not tell by which interface and
  * with what TTL each was received.
  */
-import { Capture, interfaceFacts } from '../dataplane/userspace/capture.js';
+import { interfaceFacts } from '../dataplane/interface-facts.js';
+import { Capture } from '../dataplane/userspace/capture.js';
 import { destinationOf, sourceOf } from '../wire/endpoint.js';
 import { FrameView } from '../wire/frame.js';
 import { readDatagram } from '../wire/udp.js';

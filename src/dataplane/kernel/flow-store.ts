@@ -10,11 +10,15 @@ export interface Wish {
   readonly teardown: TeardownMode;
 }
 
-export interface Known {
-  readonly id: string;
+/** Where a flow's record is, and that it is still this flow's. */
+export interface Place {
   readonly slot: number;
   readonly generation: number;
   readonly isIpv6: boolean;
+}
+
+export interface Known extends Place {
+  readonly id: string;
   /** The shell's wish, until both handshakes are complete. */
   wanted?: Wish | undefined;
 }

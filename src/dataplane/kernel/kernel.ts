@@ -8,30 +8,27 @@
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
 import { isRestorable } from '../../flow/restore.js';
-import { TEARDOWN_MODES, type TeardownMode } from '../../flow/state.js';
+import type { TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
-import { run } from '../../platform/process.js';
 import { repeat } from '../../platform/repeat.js';
+import { interfaceFacts } from '../interface-facts.js';
 import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
+import { ControlChannel, type Reply } from './control-channel.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
-import { Answer, Ask, COUNTERS, From, ID_BYTES, LAYOUT } from './layout.js';
-import { BPFFS, ElementFlag, type RingBuffer } from './libbpf.js';
+import { Answer, ID_BYTES } from './layout.js';
+import { BPFFS, type RingBuffer } from './libbpf.js';
 import { Owners } from './owners.js';
-import { type KernelInterface, KernelProgram } from './program.js';
-import { RecordView, readEvent, writeEndpoints, writeOffsets } from './records.js';
+import { KernelProgram } from './program.js';
+import { QuietFlows } from './quiet-flows.js';
+import { RecordReader } from './record-reader.js';
+import { readEvent } from './records.js';
 import { Restorer } from './restorer.js';
 import { savedOf } from './saved.js';
 
 const TICK_MS = 10;
 const SWEEP_MS = 1000;
-/** All records are looked at once in so many sweeps. */
-const SWEEPS_PER_ROUND = 30;
-const ETHERNET_HEADER = 14;
-const ETHERTYPE = { at: 12, ipv4: 0x0800, ipv6: 0x86dd } as const;
-/** Room for the largest packet that the control program makes of its request. */
-const REQUEST_FRAME = 256;
 
 export interface KernelOptions {
   readonly name: string;
@@ -44,13 +41,14 @@ export interface KernelOptions {
   readonly log: Logger;
 }
 
-interface Reply {
-  readonly answer: number;
-  readonly slot: number;
-  readonly generation: number;
-  readonly state: number;
-  /** Milliseconds until a flow that holds something is to be ticked; 0 for not at all. */
-  readonly due: number;
+/** What there is while the program is loaded. */
+interface Loaded {
+  readonly program: KernelProgram;
+  readonly owners: Owners;
+  readonly ring: RingBuffer;
+  readonly reader: RecordReader;
+  readonly requests: ControlChannel;
+  readonly quiet: QuietFlows;
 }
 
 export class KernelDataPlane implements DataPlane {
@@ -60,18 +58,9 @@ export class KernelDataPlane implements DataPlane {
   private readonly store = new FlowStore();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
   private readonly stopped = new AbortController();
-  private program: KernelProgram | undefined;
-  private owners: Owners | undefined;
-  private ring: RingBuffer | undefined;
-  private firstInterface = 0;
+  private whole: Loaded | undefined;
   private ticking = false;
   private eventsLost = 0;
-
-  private readonly frame = Buffer.alloc(REQUEST_FRAME);
-  private readonly key = Buffer.alloc(4);
-  private readonly reply = Buffer.alloc(LAYOUT.reply.size);
-  private readonly record = new RecordView(Buffer.alloc(LAYOUT.flow.size));
-  private sweepAt = 0;
 
   constructor(private readonly options: KernelOptions) {
     const { clock, engine } = options;
@@ -81,48 +70,54 @@ export class KernelDataPlane implements DataPlane {
 
   async start(): Promise<void> {
     const { bpffs = BPFFS, clock, log, name, maxFlows } = this.options;
-    const interfaces = await interfacesOf(this.options.interfaces);
-    this.firstInterface = interfaces[0]?.index ?? 0;
+    const interfaces = (await Promise.all(this.options.interfaces.map(interfaceFacts))).map(
+      ({ device, index }) => ({ name: device, index }),
+    );
     const program = new KernelProgram({ name, interfaces, bpffs, maxFlows, engine: this.engine });
     await program.start();
-    this.program = program;
-    this.owners = new Owners(program.map('owners'));
+    const { store } = this;
+    const reader = new RecordReader(program);
+    const requests = new ControlChannel(program, interfaces[0]?.index ?? 0);
+    const quiet = new QuietFlows({ reader, requests, store, limits: this.engine, maxFlows });
+    const ring = program.events((record) => this.take(record));
+    this.whole = { program, owners: new Owners(program.map('owners')), ring, reader, requests, quiet };
     if (program.adopted) this.adopt();
-    this.ring = program.events((record) => this.take(record));
-    this.ring.start();
+    ring.start();
     const onError = (err: unknown): void => log.error({ err }, 'kernel data path');
     void repeat(clock, SWEEP_MS, this.stopped.signal, () => this.sweep(), onError);
     const { adopted } = program;
-    log.info({ adopted, flows: this.store.size }, 'kernel data path is loaded');
+    log.info({ adopted, flows: store.size }, 'kernel data path is loaded');
   }
 
   async forward(): Promise<void> {
     const { interfaces, log } = this.options;
-    this.program?.attach();
+    this.whole?.program.attach();
     log.info({ interfaces, flows: this.store.size }, 'kernel data path is up');
   }
 
   async stop(): Promise<void> {
-    this.stopped.abort();
-    this.ring?.stop();
-    await this.program?.remove();
-    this.program = undefined;
+    await this.letGo()?.remove();
   }
 
   async leave(): Promise<void> {
+    this.letGo()?.close();
+  }
+
+  private letGo(): KernelProgram | undefined {
+    const { whole } = this;
     this.stopped.abort();
-    this.ring?.stop();
-    this.program?.close();
-    this.program = undefined;
+    whole?.ring.stop();
+    this.whole = undefined;
+    return whole?.program;
   }
 
   async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
     const { clock, log } = this.options;
     const restorer = new Restorer({
-      map: (name) => this.loaded.map(name),
+      map: (name) => this.loaded.program.map(name),
       forget: ({ slot, generation }) => {
         const known = this.store.at(slot, generation);
-        this.askAbout(known ?? { id: '', slot, generation, isIpv6: false }, Ask.Forget);
+        this.loaded.requests.forget(known ?? { slot, generation, isIpv6: false });
         if (known) this.store.forget(known);
       },
     });
@@ -147,20 +142,20 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async own(ports: readonly OwnedPorts[]): Promise<void> {
-    for (const one of ports) this.owners?.add(one);
+    for (const one of ports) this.whole?.owners.add(one);
   }
 
   async disown(ports: readonly OwnedPorts[]): Promise<void> {
-    for (const one of ports) this.owners?.remove(one);
+    for (const one of ports) this.whole?.owners.remove(one);
   }
 
-  async pair({ id, outer, inner }: PairRequest): Promise<FlowSnapshot> {
+  async pair(request: PairRequest): Promise<FlowSnapshot> {
+    const { id, outer, inner } = request;
     if (this.store.get(id)) throw new SutureError('SUT_FLOW_EXISTS', `flow ${id} exists already`);
     if (Buffer.byteLength(id) > ID_BYTES) {
       throw new SutureError('SUT_INTERNAL', `flow id ${id}: the kernel path holds ${ID_BYTES} bytes of one`);
     }
-    const isIpv6 = this.writePair(id, outer, inner);
-    const { answer, slot, generation } = this.ask(Ask.Pair, isIpv6);
+    const { answer, slot, generation, isIpv6 } = this.loaded.requests.pair(request);
     if (answer === Answer.OuterTaken) throw conflict('outer', outer);
     if (answer === Answer.InnerTaken) throw conflict('inner', inner);
     if (answer !== Answer.Done) {
@@ -180,25 +175,19 @@ export class KernelDataPlane implements DataPlane {
 
   async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
     const known = this.known(id);
-    this.frame.fill(0);
-    this.frame.writeUInt32LE(from === 'peer' ? From.Peer : From.Core, ETHERNET_HEADER + LAYOUT.request.from);
-    this.askHeld(known, Ask.Proceed);
-    const snapshot = this.snapshot(known);
-    this.consume();
-    return snapshot;
+    this.tickAsDue(known, this.loaded.requests.proceed(known, from));
+    return this.afterwards(known);
   }
 
   async close(id: string): Promise<FlowSnapshot> {
     const known = this.known(id);
-    this.askAbout(known, Ask.Close);
-    const snapshot = this.snapshot(known);
-    this.consume();
-    return snapshot;
+    this.loaded.requests.close(known);
+    return this.afterwards(known);
   }
 
   async list(withSaved = false): Promise<FlowSnapshot[]> {
     return [...this.store.all()].map((known) => {
-      const record = this.read(known.slot);
+      const record = this.loaded.reader.read(known.slot);
       const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
       const saved = withSaved ? savedOf(record) : undefined;
       return { ...record.snapshot(this.epochOffset), ends, ...(saved && { saved }) };
@@ -206,19 +195,13 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async counters(): Promise<Record<string, number>> {
-    const { program } = this;
-    if (!program) return {};
-    const map = program.map('counters');
-    const values = Buffer.alloc(map.valueBytes);
-    const counters: Record<string, number> = {};
-    COUNTERS.forEach((name, i) => {
-      this.key.writeUInt32LE(i);
-      map.lookup(this.key, values);
-      let sum = 0;
-      for (let at = 0; at < map.valueBytes; at += map.cpuStride) sum += Number(values.readBigUInt64LE(at));
-      counters[name] = sum;
-    });
-    return { ...counters, connections: 2 * this.store.size, kernelMemory: program.flowMemory() };
+    if (!this.whole) return {};
+    const { program, reader } = this.whole;
+    return {
+      ...reader.counters(),
+      connections: 2 * this.store.size,
+      kernelMemory: program.flowMemory(),
+    };
   }
 
   onEvent(listener: (event: FlowEvent) => void): void {
@@ -228,11 +211,7 @@ export class KernelDataPlane implements DataPlane {
   // ---- requests
 
   private begin(known: Known, wish: Wish): void {
-    this.frame.fill(0);
-    writeOffsets(this.frame, ETHERNET_HEADER, wish.offsets);
-    const mode = TEARDOWN_MODES.indexOf(wish.teardown);
-    this.frame.writeUInt32LE(mode, ETHERNET_HEADER + LAYOUT.request.teardown);
-    const { answer, state } = this.askAbout(known, Ask.Enable);
+    const { answer, state } = this.loaded.requests.enable(known, wish);
     if (answer === Answer.State) {
       throw new SutureError(
         'SUT_FLOW_STATE',
@@ -244,58 +223,9 @@ export class KernelDataPlane implements DataPlane {
     this.consume();
   }
 
-  private writePair(id: string, outer: ConnectionEndpoints, inner: ConnectionEndpoints): boolean {
-    const { outer: outerAt, inner: innerAt, id: idAt } = LAYOUT.request;
-    this.frame.fill(0);
-    const isIpv4 = writeEndpoints(this.frame, ETHERNET_HEADER + outerAt, outer);
-    writeEndpoints(this.frame, ETHERNET_HEADER + innerAt, inner);
-    this.frame.write(id, ETHERNET_HEADER + idAt, 'latin1');
-    return !isIpv4;
-  }
-
-  private askAbout(known: Known, ask: Ask): Reply {
-    const { slot, generation } = LAYOUT.request;
-    if (ask !== Ask.Enable && ask !== Ask.Proceed) this.frame.fill(0);
-    this.frame.writeUInt32LE(known.slot, ETHERNET_HEADER + slot);
-    this.frame.writeUInt32LE(known.generation, ETHERNET_HEADER + generation);
-    return this.ask(ask, known.isIpv6);
-  }
-
-  /** … and notes when the flow is to be ticked again. */
-  private askHeld(known: Known, ask: typeof Ask.Tick | typeof Ask.Proceed): void {
-    const { due } = this.askAbout(known, ask);
-    if (due === 0) this.store.holding.delete(known);
-    else this.tickLater(known, due);
-  }
-
-  private tickLater(known: Known, ms: number): void {
-    this.store.holding.set(known, this.options.clock.kernel() + ms);
-    void this.tickWhileMoving();
-  }
-
-  /** Runs the control program on the request in `frame`. */
-  private ask(ask: Ask, isIpv6: boolean): Reply {
-    const { program, frame, key, reply } = this;
-    if (!program) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
-    const { request: REQUEST, reply: REPLY } = LAYOUT;
-    frame.writeUInt16BE(isIpv6 ? ETHERTYPE.ipv6 : ETHERTYPE.ipv4, ETHERTYPE.at);
-    frame.writeUInt32LE(ask, ETHERNET_HEADER + REQUEST.ask);
-    frame.writeUInt32LE(this.firstInterface, ETHERNET_HEADER + REQUEST.ifindex);
-    program.control.testRun({ data: frame });
-    key.writeUInt32LE(0);
-    program.map('replies').lookup(key, reply);
-    return {
-      answer: reply.readUInt32LE(REPLY.answer),
-      slot: reply.readUInt32LE(REPLY.slot),
-      generation: reply.readUInt32LE(REPLY.generation),
-      state: reply.readUInt32LE(REPLY.state),
-      due: reply.readUInt32LE(REPLY.due),
-    };
-  }
-
-  private get loaded(): KernelProgram {
-    if (!this.program) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
-    return this.program;
+  private get loaded(): Loaded {
+    if (!this.whole) throw new SutureError('SUT_SHUTTING_DOWN', 'the kernel data path is stopped');
+    return this.whole;
   }
 
   private known(id: string): Known {
@@ -304,21 +234,22 @@ export class KernelDataPlane implements DataPlane {
     return known;
   }
 
-  private read(slot: number): RecordView {
-    this.key.writeUInt32LE(slot);
-    this.program?.map('flows').lookup(this.key, this.record.bytes, ElementFlag.Lock);
-    return this.record;
+  private snapshot({ slot }: Known): FlowSnapshot {
+    return this.loaded.reader.read(slot).snapshot(this.epochOffset);
   }
 
-  private snapshot(known: Known): FlowSnapshot {
-    return this.read(known.slot).snapshot(this.epochOffset);
+  /** As a request left the flow; what it caused is told first. */
+  private afterwards(known: Known): FlowSnapshot {
+    const snapshot = this.snapshot(known);
+    this.consume();
+    return snapshot;
   }
 
   // ---- events
 
   /** Tells what has happened by now, before the answer to a request does. */
   private consume(): void {
-    this.ring?.consume();
+    this.whole?.ring.consume();
   }
 
   private take(bytes: Buffer): void {
@@ -333,7 +264,7 @@ export class KernelDataPlane implements DataPlane {
 
   private withSaved(event: FlowEvent, { slot, generation }: Known): FlowEvent {
     if (!isRestorable(event.flow.state)) return event;
-    const record = this.read(slot);
+    const record = this.loaded.reader.read(slot);
     const saved = record.generation === generation ? savedOf(record) : undefined;
     return saved ? { ...event, flow: { ...event.flow, saved } } : event;
   }
@@ -365,9 +296,20 @@ export class KernelDataPlane implements DataPlane {
   }
 
   private forget(known: Known): void {
-    if (this.stopped.signal.aborted) return;
-    this.askAbout(known, Ask.Forget);
+    if (!this.whole) return;
+    this.whole.requests.forget(known);
     this.store.forget(known);
+  }
+
+  /** A flow that holds something is ticked when that is due. */
+  private tickAsDue(known: Known, { due }: Reply): void {
+    if (due === 0) this.store.holding.delete(known);
+    else this.tickLater(known, due);
+  }
+
+  private tickLater(known: Known, ms: number): void {
+    this.store.holding.set(known, this.options.clock.kernel() + ms);
+    void this.tickWhileMoving();
   }
 
   private async tickWhileMoving(): Promise<void> {
@@ -379,9 +321,10 @@ export class KernelDataPlane implements DataPlane {
     while (moving.size + holding.size > 0 && !signal.aborted) {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       if (signal.aborted) break;
-      for (const known of moving) this.askAbout(known, Ask.Tick);
+      const { requests } = this.loaded;
+      for (const known of moving) requests.tick(known);
       const now = clock.kernel();
-      for (const [known, at] of holding) if (at <= now) this.askHeld(known, Ask.Tick);
+      for (const [known, at] of holding) if (at <= now) this.tickAsDue(known, requests.tick(known));
       this.consume();
     }
     this.ticking = false;
@@ -389,20 +332,17 @@ export class KernelDataPlane implements DataPlane {
 
   // ---- forgetting, and what was missed
 
-  private async sweep(): Promise<void> {
+  private sweep(): void {
     const now = this.options.clock.kernel();
     for (const known of this.store.due(now)) this.forget(known);
-    await this.lookForLostEvents();
-    const most = Math.ceil(this.options.maxFlows / SWEEPS_PER_ROUND);
-    for (let i = 0; i < most; i++) {
-      this.lookAt(this.sweepAt, now);
-      this.sweepAt = (this.sweepAt + 1) % this.options.maxFlows;
-    }
+    this.lookForLostEvents();
+    this.whole?.quiet.look(now);
   }
 
   /** A full ring buffer loses events, never states: then each flow is looked at. */
-  private async lookForLostEvents(): Promise<void> {
-    const { eventsLost = 0 } = await this.counters();
+  private lookForLostEvents(): void {
+    const { reader } = this.loaded;
+    const { eventsLost = 0 } = reader.counters();
     if (eventsLost === this.eventsLost) return;
     this.eventsLost = eventsLost;
     this.options.log.warn({ eventsLost }, 'the event buffer was full; flows are compared one by one');
@@ -411,35 +351,15 @@ export class KernelDataPlane implements DataPlane {
       const flow = this.snapshot(known);
       for (const listener of this.listeners) listener({ kind: 'state', flow });
       this.follow(known, flow);
-      if (this.read(known.slot).holds) this.tickLater(known, 0);
+      if (reader.read(known.slot).holds) this.tickLater(known, 0);
     }
-  }
-
-  /** One record: is it a connection that nobody needs any more? Times as in RFC 5382 REQ-5. */
-  private lookAt(slot: number, now: number): void {
-    const record = this.read(slot);
-    if (!record.used) return;
-    // Signed: a packet may have passed since `now` was taken.
-    const quiet = (Math.floor(now) - record.lastAt) | 0;
-    const { generation, paired, state } = record;
-    const { idle, halfOpen, lingerClosed } = this.engine;
-    if (!paired) {
-      if (quiet >= (record.established(0) ? idle : halfOpen))
-        this.askAbout({ id: '', slot, generation, isIpv6: false }, Ask.Forget);
-      return;
-    }
-    const known = this.store.at(slot, generation);
-    if (!known || state === 'closed' || state === 'broken') return;
-    const bothEnded = record.finSeen(0) && record.finSeen(1);
-    const limit = state === 'watched' ? halfOpen : bothEnded ? lingerClosed : idle;
-    if (quiet < limit) return;
-    this.askAbout(known, Ask.Idle);
   }
 
   /** Takes over the flows that a former process left in the kernel. */
   private adopt(): void {
+    const { reader } = this.loaded;
     for (let slot = 0; slot < this.options.maxFlows; slot++) {
-      const record = this.read(slot);
+      const record = reader.read(slot);
       if (!record.used || !record.paired) continue;
       const isIpv6 = record.endpoints(0).local.address.includes(':');
       const known = { id: record.id, slot, generation: record.generation, isIpv6 };
@@ -455,17 +375,4 @@ export class KernelDataPlane implements DataPlane {
 function conflict(which: string, { local, remote }: ConnectionEndpoints): SutureError {
   const ends = `${remote.address} port ${remote.port} to ${local.address} port ${local.port}`;
   return new SutureError('SUT_CONFLICT', `the ${which} connection (${ends}) belongs to another flow`);
-}
-
-async function interfacesOf(names: readonly string[]): Promise<KernelInterface[]> {
-  const { stdout } = await run('ip', ['-j', 'link', 'show']);
-  const links = JSON.parse(stdout) as { ifname: string; ifindex: number; flags: string[] }[];
-  return names.map((name) => {
-    const link = links.find(({ ifname }) => ifname === name);
-    if (link?.flags.includes('UP')) return { name, index: link.ifindex };
-    throw new SutureError(
-      'SUT_INTERFACE_UNKNOWN',
-      `interface ${name} is ${link ? 'down' : 'not'} in this network namespace; name under \`interfaces\` one that \`ip link\` shows up`,
-    );
-  });
 }

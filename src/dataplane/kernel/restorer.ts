@@ -4,6 +4,7 @@
  * The record is whole before a packet can find it, so a packet finds either nothing or all of the flow.
  */
 import type { RestoreRequest } from '../port.js';
+import type { Place } from './flow-store.js';
 import { keyBuffer, writeKey } from './keys.js';
 import { LAYOUT } from './layout.js';
 import { type BpfMap, ElementFlag } from './libbpf.js';
@@ -13,10 +14,7 @@ import { writeRestored } from './saved.js';
 const { flow: FLOW, conn: CONN, place: PLACE } = LAYOUT;
 const TUPLE_AT = [FLOW.conn + CONN.tuple, FLOW.conn + CONN.size + CONN.tuple] as const;
 
-export interface Slot {
-  readonly slot: number;
-  readonly generation: number;
-}
+type Slot = Omit<Place, 'isIpv6'>;
 
 export interface RestorerParts {
   readonly map: (name: 'flows' | 'connections' | 'free_slots') => BpfMap;
@@ -34,11 +32,7 @@ export class Restorer {
   constructor(private readonly parts: RestorerParts) {}
 
   /** Undefined when its tuples are an open flow's, or no slot is free. */
-  restore(
-    flow: RestoreRequest,
-    now: number,
-    epochOffset: number,
-  ): (Slot & { readonly isIpv6: boolean }) | undefined {
+  restore(flow: RestoreRequest, now: number, epochOffset: number): Place | undefined {
     const { record, slotBytes } = this;
     const isIpv6 = writeRestored(record, flow, { generation: 0, now, epochOffset });
     for (const [i, key] of this.keys.entries()) {

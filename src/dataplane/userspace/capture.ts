@@ -7,7 +7,6 @@
  */
 import capAddon from 'cap';
 import { SutureError } from '../../platform/errors.js';
-import { run } from '../../platform/process.js';
 
 /**
  * libpcap's ring, bytes. In immediate mode each packet takes a whole slot of its largest size, so this holds
@@ -58,20 +57,6 @@ export class Capture {
     if (this.open) this.cap.close();
     this.open = false;
   }
-}
-
-/** MAC address and MTU (bytes) of an interface of this network namespace; /sys may show another one's. */
-export async function interfaceFacts(
-  device: string,
-): Promise<{ readonly mac: string; readonly mtu: number }> {
-  const { code, stdout } = await run('ip', ['-j', 'link', 'show', 'dev', device], { okCodes: [0, 1] });
-  const [link] =
-    code === 0 ? (JSON.parse(stdout) as { address: string; mtu: number; flags: string[] }[]) : [];
-  if (link?.flags.includes('UP')) return { mac: link.address, mtu: link.mtu };
-  throw new SutureError(
-    'SUT_INTERFACE_UNKNOWN',
-    `interface ${device} is ${link ? 'down' : 'not'} in this network namespace; name under \`interfaces\` one that \`ip link\` shows up`,
-  );
 }
 
 /**

@@ -14,9 +14,10 @@ import type { Clock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { canonicalAddress } from '../../wire/endpoint.js';
+import { type InterfaceFacts, interfaceFacts } from '../interface-facts.js';
 import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
 import { eventOf, snapshotOf } from '../snapshot.js';
-import { Capture, interfaceFacts, packetFilter } from './capture.js';
+import { Capture, packetFilter } from './capture.js';
 import { Gate } from './gate.js';
 import { PacketPath } from './packet-path.js';
 import { Sender } from './sender.js';
@@ -216,9 +217,7 @@ export class UserspaceDataPlane implements DataPlane {
   }
 
   private facts(): Promise<InterfaceFacts[]> {
-    return Promise.all(
-      this.options.interfaces.map(async (device) => ({ device, ...(await interfaceFacts(device)) })),
-    );
+    return Promise.all(this.options.interfaces.map((device) => interfaceFacts(device)));
   }
 
   /** A packet that did not fit: an interface's MTU may have become smaller. Its sender repeats what it was. */
@@ -246,12 +245,6 @@ export class UserspaceDataPlane implements DataPlane {
   private tellEvents(): void {
     for (const event of this.events.splice(0)) for (const listener of this.listeners) listener(event);
   }
-}
-
-interface InterfaceFacts {
-  readonly device: string;
-  readonly mac: string;
-  readonly mtu: number;
 }
 
 function smallestMtu(facts: readonly InterfaceFacts[]): number {
