@@ -46,8 +46,8 @@ export class Ranges {
     if (b.length > 0 && (b[0] as number) < edge) b[0] = edge;
   }
 
-  /** Where the range that holds `at` ends; `at` itself when none does. */
-  skip(at: number): number {
+  /** The end of the run of covered numbers at `at`: `at` itself where nothing covers it. */
+  endOfRun(at: number): number {
     const b = this.#bounds;
     for (let i = 0; i < b.length; i += 2) {
       if (at < (b[i] as number)) break;

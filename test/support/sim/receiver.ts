@@ -55,7 +55,7 @@ export class Receiver {
       return fresh > 0;
     }
     const before = this.next;
-    if (end > this.next) this.next = this.outOfOrder.skip(end);
+    if (end > this.next) this.next = this.outOfOrder.endOfRun(end);
     this.outOfOrder.trim(this.next);
     if (this.#finEnd === this.next) this.finished = true;
     return this.next > before;

@@ -93,7 +93,7 @@ export class Sender {
   #retransmit(): void {
     const end = this.windowEnd;
     while (this.#retransmitNext < this.#lossEnd) {
-      const start = this.sacked.skip(Math.max(this.#retransmitNext, this.una));
+      const start = this.sacked.endOfRun(Math.max(this.#retransmitNext, this.una));
       if (start >= this.#lossEnd) {
         this.#retransmitNext = this.#lossEnd;
         return;
@@ -247,7 +247,7 @@ export class Sender {
     this.#recoverEnd = this.nxt;
     this.#afterTimeout = true;
     // The head was sacked and yet never acked: the receiver must have let it go (RFC 2018 section 8).
-    if (this.sacked.skip(this.una) > this.una) this.sacked.clear();
+    if (this.sacked.endOfRun(this.una) > this.una) this.sacked.clear();
     this.#retransmitNext = this.una;
     this.#lossEnd = this.nxt;
     this.push(now);
