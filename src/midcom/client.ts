@@ -1,5 +1,6 @@
 /**
- * An agent's link to its switch: finds it, keeps a session open, and makes requests on it.
+ * An agent's link to its switch: finds it, keeps a session open, and makes requests on it. What the agent knows of
+ * its flows is in `known-flows.ts`, how they are asked for in `flow-requests.ts`.
  *
  * What always holds: `ready` only while a session is open and the standing reservation stands in it; a lost
  * session is tried again for ever, with waits that double and a random part so that agents do not come back
@@ -11,19 +12,12 @@ import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Conversation } from './conversation.js';
-import {
-  callsMessage,
-  endMessage,
-  endpointFrom,
-  eventFrom,
-  flowFrom,
-  rangeMessage,
-  roleMessage,
-  teardownMessage,
-} from './convert.js';
+import { callsMessage, endpointFrom, eventFrom, rangeMessage, roleMessage } from './convert.js';
 import { discoverSwitch } from './discovery/locate.js';
-import type { Reply } from './gen/suture/v1/midcom.js';
-import type { Event, Move, OpenResult } from './gen/suture/v1/transactions.js';
+import { enableFlow, listFlows, proceedFlow, renewEverything } from './flow-requests.js';
+import type { Event, Move } from './gen/suture/v1/transactions.js';
+import { KnownFlows } from './known-flows.js';
+import { LinkReports } from './link-reports.js';
 import type {
   AgentEvent,
   AgentRole,
@@ -65,9 +59,6 @@ export interface SwitchClientOptions {
 const REQUEST_TIMEOUT_MS = 5_000;
 const BACKOFF = { firstMs: 250, mostMs: 10_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
-const REPORT_MS = 1_000;
-/** From one of these on a flow lives without its shell's sockets. */
-const CUT: ReadonlySet<string> = new Set(['cutting', 'stitched', 'broken', 'closed']);
 
 export function createSwitchClient(options: SwitchClientOptions): SwitchClient {
   return new ControlClient(options);
@@ -77,6 +68,8 @@ export class ControlClient implements SwitchClient {
   private readonly stopped = new AbortController();
   private readonly locate: Locate;
   private readonly random: () => number;
+  private readonly flows: KnownFlows;
+  private readonly links: LinkReports;
   private readonly eventListeners: ((event: AgentEvent) => void)[] = [];
   private readonly sessionListeners: SessionListener[] = [];
   private readonly moveListeners: ((peer: Endpoint | undefined) => void)[] = [];
@@ -87,18 +80,15 @@ export class ControlClient implements SwitchClient {
   private token = '';
   private instance: string | undefined;
   private lastEvent = 0;
-  private links: readonly LinkState[] = [];
-  private reporting = false;
-  /** Flows whose end this agent has not heard of, as they were last heard of. */
-  private readonly known = new Map<string, FlowSnapshot>();
-  /** Pair requests whose reply was lost: the switch may have flows that nobody here knows. */
-  private unansweredPairs = 0;
   private lastTrouble = '';
 
   constructor(private readonly options: SwitchClientOptions) {
     const { switch: place, discoveryPort: port, clock, log, random = Math.random } = options;
     const discovery = { clock, log, ...(port !== undefined && { port }) };
     this.random = random;
+    this.flows = new KnownFlows(options.role, log, (event) => this.tellEvent(event));
+    const { signal: stopped } = this.stopped;
+    this.links = new LinkReports({ clock, log, stopped, session: () => this.openSession() });
     this.locate =
       options.locate ??
       (place === 'discover' ? (signal) => discoverSwitch({ ...discovery, signal }) : async () => place);
@@ -142,16 +132,7 @@ export class ControlClient implements SwitchClient {
     inner: ConnectionEndpoints,
     openedBy: FlowEnd = 'peer',
   ): Promise<FlowSnapshot> {
-    const what = { $case: 'pair' as const, value: { outer, inner, openedBy: endMessage(openedBy) } };
-    const answer = this.session().request('reserve', { what, lifetimeSeconds: 0 }, ({ flow }) => {
-      if (flow) this.known.set(flow.id, flowFrom(flow));
-    });
-    try {
-      return flowFrom((await answer).value.flow);
-    } catch (error) {
-      if (asSutureError(error).code === 'SUT_TIMEOUT') this.unansweredPairs++;
-      throw error;
-    }
+    return this.flows.pair(this.session(), { outer, inner, openedBy });
   }
 
   async enable(
@@ -160,28 +141,23 @@ export class ControlClient implements SwitchClient {
     teardown: TeardownMode,
     conditions?: readonly string[],
   ): Promise<FlowSnapshot> {
-    const cause = conditions && { conditions: [...conditions] };
-    const request = { flowId: id, offsets, teardown: teardownMessage(teardown), cause };
-    const { value } = await this.session().request('enable', request);
-    return flowFrom(value.flow);
+    return enableFlow(this.session(), id, offsets, teardown, conditions);
   }
 
   async proceed(id: string, from: FlowEnd): Promise<FlowSnapshot> {
-    const { value } = await this.session().request('proceed', { flowId: id, from: endMessage(from) });
-    return flowFrom(value.flow);
+    return proceedFlow(this.session(), id, from);
   }
 
   async release(id: string): Promise<FlowSnapshot> {
-    return this.releaseOn(this.session(), id);
+    return this.flows.release(this.session(), id);
   }
 
   async list(): Promise<FlowSnapshot[]> {
-    return this.listOn(this.session());
+    return listFlows(this.session());
   }
 
   report(links: readonly LinkState[]): void {
-    this.links = links;
-    if (!this.reporting && this.isReady) void this.tellLinks();
+    this.links.report(links);
   }
 
   onMove(listener: (peer: Endpoint | undefined) => void): void {
@@ -223,7 +199,7 @@ export class ControlClient implements SwitchClient {
       timeoutMs,
       onEvent: (event) => this.takeEvent(event),
       onMove: (move) => this.takeMove(move),
-      onLate: (result) => this.dropLate(conversation, result),
+      onLate: (result) => this.flows.dropLate(conversation, result),
     });
     this.conversation = conversation;
     let wasReady = false;
@@ -233,11 +209,11 @@ export class ControlClient implements SwitchClient {
       this.lastTrouble = '';
       log.info({ switch: target, lifetime }, 'session with the switch is open');
       void this.renew(conversation, lifetime);
-      if (this.links.length > 0 && !this.reporting) void this.tellLinks();
+      this.links.repeat();
       const cause = await conversation.ended;
       if (!this.stopped.signal.aborted) this.complain(cause);
     } finally {
-      this.unansweredPairs += conversation.unanswered('reserve');
+      this.flows.lose(conversation);
       conversation.close();
       this.conversation = undefined;
       this.isReady = false;
@@ -270,63 +246,13 @@ export class ControlClient implements SwitchClient {
       lifetimeSeconds: 0,
     });
     const change = before === undefined ? 'opened' : before === instance ? 'resumed' : 'renewed';
-    if (change === 'renewed') await this.keepListed(conversation, opened);
-    else if (change === 'resumed') await this.catchUp(conversation, opened);
-    const left = change === 'opened' ? await this.takeOver(conversation, opened) : [];
+    if (change === 'renewed') await this.flows.keepListed(conversation, opened);
+    else if (change === 'resumed') await this.flows.catchUp(conversation, opened);
+    const left = change === 'opened' ? await this.flows.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
     this.becomeReady();
     this.tellSession(change, left);
     return opened.lifetimeSeconds;
-  }
-
-  /**
-   * What an earlier process of this agent left with the switch. Its lifetimes may be about to end, since nobody has
-   * renewed them meanwhile.
-   */
-  private async takeOver(conversation: Conversation, opened: OpenResult): Promise<FlowSnapshot[]> {
-    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
-    const flows = await this.listOn(conversation);
-    for (const flow of flows) this.known.set(flow.id, flow);
-    return flows;
-  }
-
-  /** After a pause: renews what is left of the flows' lifetimes, and settles what was not heard. */
-  private async catchUp(conversation: Conversation, opened: OpenResult): Promise<void> {
-    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
-    const missed = opened.eventsLost || !opened.resumed;
-    if (!missed && this.unansweredPairs === 0) return;
-    const flows = await this.listOn(conversation);
-    if (this.unansweredPairs > 0) {
-      // Flows whose id never arrived: nobody here will ever use them.
-      const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
-      await Promise.allSettled(orphans.map(({ id }) => this.releaseOn(conversation, id)));
-      this.unansweredPairs = 0;
-    }
-    if (missed) this.makeUp(flows);
-  }
-
-  /** Tells as events what the lost events would have told. */
-  private makeUp(flows: readonly FlowSnapshot[]): void {
-    const gone = new Map(this.known);
-    for (const flow of flows) {
-      if (!gone.delete(flow.id)) continue;
-      this.known.set(flow.id, flow);
-      this.tellEvent({ kind: 'state', flow });
-    }
-    for (const flow of gone.values()) {
-      this.known.delete(flow.id);
-      this.tellEvent({ kind: 'state', flow: { ...flow, state: 'closed' } });
-    }
-  }
-
-  /** After a restart of the switch, or with another one: it may have flows of the one before. The others are gone. */
-  private async keepListed(conversation: Conversation, opened: OpenResult): Promise<void> {
-    const before = new Set(this.known.keys());
-    this.known.clear();
-    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
-    for (const flow of await this.listOn(conversation))
-      if (before.has(flow.id)) this.known.set(flow.id, flow);
-    this.unansweredPairs = 0;
   }
 
   /** RLC at ½ to ⅝ of the lifetime (RFC 6887 section 11.2.1), for all that this agent reserved. */
@@ -340,8 +266,7 @@ export class ControlClient implements SwitchClient {
       await clock.sleep(wait, ended.signal).catch(() => undefined);
       if (ended.signal.aborted) return;
       try {
-        const { value } = await conversation.request('changeLifetime', everything(lifetime));
-        granted = value.lifetimeSeconds;
+        granted = await renewEverything(conversation, lifetime);
       } catch (error) {
         log.warn({ err: asSutureError(error) }, 'lifetimes were not renewed; opening the session anew');
         conversation.close();
@@ -350,50 +275,17 @@ export class ControlClient implements SwitchClient {
     }
   }
 
+  private openSession(): Conversation | undefined {
+    return this.isReady && this.conversation?.open ? this.conversation : undefined;
+  }
+
   private session(): Conversation {
-    if (this.isReady && this.conversation?.open) return this.conversation;
+    const conversation = this.openSession();
+    if (conversation) return conversation;
     throw new SutureError(
       'SUT_SESSION_STATE',
       'there is no session with the switch now; wait until there is',
     );
-  }
-
-  private async releaseOn(conversation: Conversation, id: string): Promise<FlowSnapshot> {
-    const target = { $case: 'flowId' as const, value: id };
-    const { value } = await conversation.request('changeLifetime', { target, lifetimeSeconds: 0 });
-    this.known.delete(id);
-    return flowFrom(value.flow);
-  }
-
-  private async listOn(conversation: Conversation): Promise<FlowSnapshot[]> {
-    const flows: FlowSnapshot[] = [];
-    let page = '';
-    do {
-      const { value } = await conversation.request('list', { page });
-      flows.push(...value.flows.map((flow) => flowFrom(flow)));
-      page = value.next;
-    } while (page !== '');
-    return flows;
-  }
-
-  /** At most one report a second, and the last one tells what is true. */
-  private async tellLinks(): Promise<void> {
-    const { clock, log } = this.options;
-    this.reporting = true;
-    try {
-      let told: readonly LinkState[] | undefined;
-      while (this.isReady && told !== this.links) {
-        told = this.links;
-        const links = told.map((link) => ({ ...link }));
-        await this.session().request('report', { links });
-        await clock.sleep(REPORT_MS, this.stopped.signal);
-      }
-    } catch (error) {
-      // A switch of an older version does not know reports; nothing depends on them.
-      log.debug({ err: asSutureError(error) }, 'links not reported');
-    } finally {
-      this.reporting = false;
-    }
   }
 
   private takeMove({ peer }: Move): void {
@@ -404,22 +296,7 @@ export class ControlClient implements SwitchClient {
   private takeEvent(message: Event): void {
     this.lastEvent = message.sequence;
     const event = eventFrom(message);
-    if (!event) return;
-    const { flow } = event;
-    if (flow.state === 'closed' || flow.state === 'broken') this.known.delete(flow.id);
-    // A shell hears of its flows by replies first; one that it hears of only so is an orphan.
-    else if (this.options.role === 'core' || this.known.has(flow.id)) this.known.set(flow.id, flow);
-    this.tellEvent(event);
-  }
-
-  /** A pair that was answered when nobody waited for it any more. */
-  private dropLate(conversation: Conversation, result: NonNullable<Reply['result']>): void {
-    if (result.$case !== 'reserve' || !result.value.flow) return;
-    const { id } = result.value.flow;
-    if (this.unansweredPairs > 0) this.unansweredPairs--;
-    this.releaseOn(conversation, id).catch((error: unknown) =>
-      this.options.log.debug({ flow: id, err: asSutureError(error) }, 'a late pair was not released'),
-    );
+    if (event) this.flows.takeEvent(event);
   }
 
   private async farewell(conversation: Conversation): Promise<void> {
@@ -451,13 +328,4 @@ export class ControlClient implements SwitchClient {
   private tellSession(change: SessionChange, left: readonly FlowSnapshot[] = []): void {
     for (const listener of this.sessionListeners) listener(change, left);
   }
-}
-
-/** What was not cut may be `closing` too, with its FIN on the way through the shell. */
-function wasCut({ state, history }: FlowSnapshot): boolean {
-  return CUT.has(state) || history.some((step) => CUT.has(step.state));
-}
-
-function everything(lifetimeSeconds: number) {
-  return { target: { $case: 'everything' as const, value: {} }, lifetimeSeconds };
 }
