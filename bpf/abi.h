@@ -234,6 +234,14 @@ struct event {
 	u32 unused;
 };
 
+/* A discovery datagram's frame from its Ethernet header on; of a longer one, which is none of ours, the beginning. */
+#define DATAGRAM_BYTES 512
+struct datagram {
+	u32 ifindex;
+	u32 length;
+	u8 bytes[DATAGRAM_BYTES];
+};
+
 /* A request to the control program: the payload of an Ethernet frame that it is run on. */
 enum { ASK_PAIR, ASK_ENABLE, ASK_CLOSE, ASK_TICK, ASK_FORGET, ASK_IDLE, ASK_PROCEED };
 

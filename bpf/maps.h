@@ -40,6 +40,12 @@ struct {
 	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
 
+/* Some hundred: who gets no answer asks again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 10);
+} datagrams SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNT_COUNT);
@@ -75,9 +81,11 @@ const volatile u32 drain_limit = 30000;
 const volatile u32 teardown_limit = 5000;
 const volatile u32 clamp_cap = 1 << 20;
 const volatile u32 max_unpaired = 65536;
-/* The test build: the clock is `test_clock`, and packets go to `test_packets`. */
+/* The UDP port of discovery; 0 for none. */
+const volatile u32 discovery_port = 0;
 /* BPF_F_IPV6 where the kernel knows it, else 0. */
 const volatile u32 ipv6_flag = 0;
+/* The test build: the clock is `test_clock`, and packets go to `test_packets`. */
 const volatile u8 testing = 0;
 u64 test_clock = 0;
 u32 test_count = 0;

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-enum { FRAME_TCP, FRAME_FRAGMENT, FRAME_OTHER, FRAME_MALFORMED, FRAME_ICMP };
+enum { FRAME_TCP, FRAME_FRAGMENT, FRAME_OTHER, FRAME_MALFORMED, FRAME_ICMP, FRAME_UDP };
 
 #define ETHERNET_HEADER 14
 #define IPV4_HEADER 20
@@ -218,6 +218,8 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct work *w)
 		return FRAME_FRAGMENT;
 	if (ip[9] == 1)
 		return FRAME_ICMP;
+	if (ip[9] == 17)
+		return FRAME_UDP;
 	return ip[9] == 6 ? parse_tcp(skb, w) : FRAME_OTHER;
 }
 
@@ -302,6 +304,8 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct work *w)
 		return FRAME_OTHER;
 	if (walk.next == 58)
 		return FRAME_ICMP;
+	if (walk.next == 17)
+		return FRAME_UDP;
 	return walk.next == 6 ? parse_tcp(skb, w) : FRAME_OTHER;
 }
 

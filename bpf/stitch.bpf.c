@@ -34,6 +34,7 @@
 #include "too-big.h"
 #include "emit.h"
 #include "icmp.h"
+#include "discovery.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -229,11 +230,13 @@ int suture_ingress(struct __sk_buff *skb)
 	if (!w)
 		return TC_ACT_UNSPEC;
 	/* What a bridge floods is for another host, perhaps for the active switch of this one's group. */
-	if (!testing && skb->pkt_type != PACKET_HOST)
+	if (!testing && skb->pkt_type != PACKET_HOST && skb->pkt_type != PACKET_MULTICAST)
 		return TC_ACT_UNSPEC;
 	int kind = parse_frame(skb, w);
 
-	if (kind == FRAME_OTHER)
+	if (kind == FRAME_UDP)
+		hand_over_discovery(skb, w);
+	if (kind == FRAME_UDP || kind == FRAME_OTHER || skb->pkt_type == PACKET_MULTICAST)
 		return TC_ACT_UNSPEC;
 	count(COUNT_RECEIVED);
 	begin(w);

@@ -65,6 +65,9 @@ export interface FlowEvent {
   readonly held?: boolean;
 }
 
+/** A frame, its Ethernet header first, and the interface that it came in by. The bytes hold until the call returns. */
+export type OnFrame = (device: string, bytes: Buffer, length: number) => void;
+
 export interface DataPlane {
   readonly kind: 'userspace' | 'kernel';
   /** Flows can be restored and asked for; packets are carried from `forward` on. */

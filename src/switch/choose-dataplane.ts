@@ -1,7 +1,7 @@
 /** Which data path a switch takes: `auto` is the kernel's where this host allows it. The log says which and why. */
 import { KernelDataPlane } from '../dataplane/kernel/kernel.js';
 import { probeKernelPath } from '../dataplane/kernel/probe.js';
-import type { DataPlane } from '../dataplane/port.js';
+import type { DataPlane, OnFrame } from '../dataplane/port.js';
 import { UserspaceDataPlane } from '../dataplane/userspace/userspace.js';
 import type { SystemClock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
@@ -15,6 +15,8 @@ export interface DataPlaneParts {
   /** Called by the userspace path between packets. */
   readonly poll: () => void;
   readonly onFailure: (cause: unknown) => void;
+  /** Given the frames of discovery datagrams by a kernel path; the userspace path leaves them to captures. */
+  readonly onDiscovery: OnFrame;
 }
 
 /** The data path that the config asks for, started. */
@@ -45,7 +47,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
   return plane;
 }
 
-async function startKernel({ config, clock, log }: DataPlaneParts): Promise<DataPlane> {
+async function startKernel({ config, clock, log, onDiscovery }: DataPlaneParts): Promise<DataPlane> {
   const { items } = await probeKernelPath();
   // Where there is no BPF filesystem yet, the start tries to mount one.
   const missing = items.filter(({ ok, name }) => !ok && name !== 'bpffs');
@@ -59,6 +61,7 @@ async function startKernel({ config, clock, log }: DataPlaneParts): Promise<Data
     bpffs: config.bpffs,
     maxFlows: config.limits.flows,
     engine: engineOptions(config),
+    discovery: { port: config.discovery.port, onFrame: onDiscovery },
     clock,
     log,
   });

@@ -3,7 +3,8 @@
  * with what TTL each was received.
  */
 import { interfaceFacts } from '../dataplane/interface-facts.js';
-import { Capture } from '../dataplane/userspace/capture.js';
+import type { OnFrame } from '../dataplane/port.js';
+import { Capture, SMALL_RING_BYTES } from '../dataplane/userspace/capture.js';
 import { destinationOf, sourceOf } from '../wire/endpoint.js';
 import { FrameView } from '../wire/frame.js';
 import { readDatagram } from '../wire/udp.js';
@@ -17,52 +18,43 @@ export interface CapturedDatagram {
   readonly payload: Uint8Array;
 }
 
-/** Sixteen datagrams: they are few, and who gets no answer asks again. libpcap takes this and as much again. */
-const RING_BYTES = 1 << 20;
-
+/**
+ * For the userspace path; on the kernel path the program hands these frames over. A small ring: they are few, and who
+ * gets no answer asks again.
+ */
 export class DiscoveryCapture {
   private captures: Capture[] = [];
-  private readonly frame = new FrameView();
 
   constructor(
     private readonly interfaces: readonly string[],
     private readonly port: number,
-    private readonly onDatagram: (datagram: CapturedDatagram) => void,
+    private readonly onFrame: OnFrame,
   ) {}
 
   async start(): Promise<void> {
     for (const device of this.interfaces) {
       const { mac } = await interfaceFacts(device);
       const filter = `udp dst port ${this.port} and not ether src ${mac}`;
-      const take = (bytes: Buffer, length: number): void => this.receive(device, bytes, length);
-      const capture = new Capture(device, filter, take, RING_BYTES);
+      const take = (bytes: Buffer, length: number): void => this.onFrame(device, bytes, length);
+      const capture = new Capture(device, filter, take, SMALL_RING_BYTES);
       this.captures.push(capture);
       capture.start();
     }
-  }
-
-  /** Sends a frame out of one of the interfaces. `frame` is made for its MAC address. */
-  async send(device: string, frame: (mac: string) => Buffer): Promise<void> {
-    const { mac } = await interfaceFacts(device);
-    this.captures.find((capture) => capture.device === device)?.send(frame(mac));
   }
 
   stop(): void {
     for (const capture of this.captures) capture.stop();
     this.captures = [];
   }
+}
 
-  private receive(device: string, bytes: Buffer, length: number): void {
-    this.frame.parse(bytes, length);
-    const datagram = readDatagram(this.frame);
-    if (datagram === undefined) return;
-    const { tuple, ttl, payload } = datagram;
-    this.onDatagram({
-      interface: device,
-      source: sourceOf(tuple),
-      destination: destinationOf(tuple),
-      ttl,
-      payload,
-    });
-  }
+const view = new FrameView();
+
+/** What is in a frame; undefined when it is no whole datagram. */
+export function datagramIn(device: string, bytes: Buffer, length: number): CapturedDatagram | undefined {
+  view.parse(bytes, length);
+  const datagram = readDatagram(view);
+  if (datagram === undefined) return undefined;
+  const { tuple, ttl, payload } = datagram;
+  return { interface: device, source: sourceOf(tuple), destination: destinationOf(tuple), ttl, payload };
 }

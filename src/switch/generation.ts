@@ -1,17 +1,18 @@
 /**
  * A switch from its start to the loss of its place, in two threads. This one has the packets: the data path and,
- * because `cap` needs the main thread, the discovery captures. The control thread (`control-thread.ts`) has
+ * because `cap` needs the main thread, captures of discovery where the data path doesn't hand its datagrams over. The control thread (`control-thread.ts`) has
  * everything else, so that neither a flood of packets nor a busy control service holds up the other.
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { DataPlane } from '../dataplane/port.js';
+import type { DataPlane, OnFrame } from '../dataplane/port.js';
 import { DataPlaneService } from '../dataplane/remote.js';
+import { sendFrame } from '../dataplane/send-frame.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 import { startDataPlane } from './choose-dataplane.js';
 import type { Role } from './control-part.js';
 import type { FromControl, ToControl } from './control-thread.js';
-import { DiscoveryCapture } from './discovery-capture.js';
+import { DiscoveryCapture, datagramIn } from './discovery-capture.js';
 import type { SwitchOptions } from './main.js';
 import { VirtualAddresses } from './virtual-addresses.js';
 
@@ -38,11 +39,8 @@ export class Generation {
     this.deposed = new Promise((resolve) => {
       this.depose = resolve;
     });
-    this.discovery = new DiscoveryCapture(config.interfaces, config.discovery.port, (datagram) =>
-      this.control?.send({ datagram }),
-    );
-    const send = this.discovery.send.bind(this.discovery);
-    this.addresses = new VirtualAddresses({ config, send, clock, log });
+    this.discovery = new DiscoveryCapture(config.interfaces, config.discovery.port, this.onDiscovery);
+    this.addresses = new VirtualAddresses({ config, send: sendFrame, clock, log });
   }
 
   static async start(options: SwitchOptions): Promise<Generation> {
@@ -56,7 +54,8 @@ export class Generation {
     const { port1, port2 } = this.ports;
     let service: DataPlaneService | undefined;
     const poll = (): void => service?.poll();
-    const plane = await startDataPlane({ ...this.options, poll, onFailure: this.fail });
+    const { fail: onFailure, onDiscovery } = this;
+    const plane = await startDataPlane({ ...this.options, poll, onFailure, onDiscovery });
     this.plane = plane;
     service = new DataPlaneService(plane, port1);
     this.control = new ControlThread(config, plane.kind, port2, {
@@ -65,7 +64,7 @@ export class Generation {
     });
     try {
       await this.control.started;
-      await this.discovery.start();
+      if (plane.kind === 'userspace') await this.discovery.start();
       await this.settle();
     } catch (error) {
       await this.stop(AbortSignal.abort());
@@ -99,6 +98,11 @@ export class Generation {
     this.ports.port1.close();
     await this.plane?.leave();
   }
+
+  private readonly onDiscovery: OnFrame = (device, bytes, length) => {
+    const datagram = datagramIn(device, bytes, length);
+    if (datagram) this.control?.send({ datagram });
+  };
 
   private become(role: Role): void {
     if (role === 'deposed') {

@@ -14,10 +14,18 @@ import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { repeat } from '../../platform/repeat.js';
 import { interfaceFacts } from '../interface-facts.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
+import type {
+  DataPlane,
+  FlowEvent,
+  FlowSide,
+  FlowSnapshot,
+  OnFrame,
+  PairRequest,
+  RestoreRequest,
+} from '../port.js';
 import { ControlChannel, type Reply } from './control-channel.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
-import { Answer, ID_BYTES } from './layout.js';
+import { Answer, ID_BYTES, LAYOUT } from './layout.js';
 import { BPFFS, type RingBuffer } from './libbpf.js';
 import { Owners } from './owners.js';
 import { KernelProgram } from './program.js';
@@ -27,6 +35,7 @@ import { readEvent } from './records.js';
 import { Restorer } from './restorer.js';
 import { savedOf } from './saved.js';
 
+const { datagram: DATAGRAM } = LAYOUT;
 const TICK_MS = 10;
 const SWEEP_MS = 1000;
 
@@ -37,6 +46,8 @@ export interface KernelOptions {
   readonly bpffs?: string;
   readonly maxFlows: number;
   readonly engine: Partial<EngineOptions>;
+  /** Who is given the frames of UDP datagrams to this port. */
+  readonly discovery?: { readonly port: number; readonly onFrame: OnFrame };
   readonly clock: SystemClock;
   readonly log: Logger;
 }
@@ -46,6 +57,7 @@ interface Loaded {
   readonly program: KernelProgram;
   readonly owners: Owners;
   readonly ring: RingBuffer;
+  readonly datagrams: RingBuffer;
   readonly reader: RecordReader;
   readonly requests: ControlChannel;
   readonly quiet: QuietFlows;
@@ -69,20 +81,32 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async start(): Promise<void> {
-    const { bpffs = BPFFS, clock, log, name, maxFlows } = this.options;
+    const { bpffs = BPFFS, clock, discovery, log, name, maxFlows } = this.options;
     const interfaces = (await Promise.all(this.options.interfaces.map(interfaceFacts))).map(
       ({ device, index }) => ({ name: device, index }),
     );
-    const program = new KernelProgram({ name, interfaces, bpffs, maxFlows, engine: this.engine });
+    const discoveryPort = discovery?.port ?? 0;
+    const program = new KernelProgram({
+      name,
+      interfaces,
+      bpffs,
+      maxFlows,
+      engine: this.engine,
+      discoveryPort,
+    });
     await program.start();
     const { store } = this;
     const reader = new RecordReader(program);
     const requests = new ControlChannel(program, interfaces[0]?.index ?? 0);
     const quiet = new QuietFlows({ reader, requests, store, limits: this.engine, maxFlows });
     const ring = program.events((record) => this.take(record));
-    this.whole = { program, owners: new Owners(program.map('owners')), ring, reader, requests, quiet };
+    const names = new Map(interfaces.map(({ name, index }) => [index, name]));
+    const datagrams = program.datagrams((record) => this.takeDatagram(record, names));
+    const owners = new Owners(program.map('owners'));
+    this.whole = { program, owners, ring, datagrams, reader, requests, quiet };
     if (program.adopted) this.adopt();
     ring.start();
+    datagrams.start();
     const onError = (err: unknown): void => log.error({ err }, 'kernel data path');
     void repeat(clock, SWEEP_MS, this.stopped.signal, () => this.sweep(), onError);
     const { adopted } = program;
@@ -107,6 +131,7 @@ export class KernelDataPlane implements DataPlane {
     const { whole } = this;
     this.stopped.abort();
     whole?.ring.stop();
+    whole?.datagrams.stop();
     this.whole = undefined;
     return whole?.program;
   }
@@ -260,6 +285,12 @@ export class KernelDataPlane implements DataPlane {
     for (const listener of this.listeners) listener(event);
     if (known && event.kind === 'state') this.follow(known, event.flow);
     if (known && event.held) this.tickLater(known, this.engine.teardownLimit);
+  }
+
+  private takeDatagram(record: Buffer, names: ReadonlyMap<number, string>): void {
+    const name = names.get(record.readUInt32LE(DATAGRAM.ifindex));
+    const length = record.readUInt32LE(DATAGRAM.length);
+    if (name !== undefined) this.options.discovery?.onFrame(name, record.subarray(DATAGRAM.bytes), length);
   }
 
   private withSaved(event: FlowEvent, { slot, generation }: Known): FlowEvent {

@@ -82,6 +82,7 @@ export const LAYOUT = {
     flags: 122,
     held: 123,
   },
+  datagram: { size: 520, ifindex: 0, length: 4, bytes: 8 },
   request: {
     size: 144,
     ask: 0,

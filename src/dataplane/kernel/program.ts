@@ -45,6 +45,8 @@ export interface KernelProgramOptions {
   readonly bpffs: string;
   readonly maxFlows: number;
   readonly engine: EngineOptions;
+  /** UDP port of the datagrams that the process wants; 0 for none. */
+  readonly discoveryPort: number;
 }
 
 export class KernelProgram {
@@ -122,6 +124,10 @@ export class KernelProgram {
     return new RingBuffer(this.map('events'), onRecord);
   }
 
+  datagrams(onRecord: (record: Buffer) => void): RingBuffer {
+    return new RingBuffer(this.map('datagrams'), onRecord);
+  }
+
   private hookMark(index: number): string {
     return join(this.folder, `hook-${index}`);
   }
@@ -132,7 +138,7 @@ export class KernelProgram {
   }
 
   private load(): void {
-    const { engine, maxFlows } = this.options;
+    const { discoveryPort, engine, maxFlows } = this.options;
     const object = BpfObject.open(OBJECT_PATH);
     try {
       object.setConstant('clamp_deadline', engine.clampDeadline);
@@ -140,6 +146,7 @@ export class KernelProgram {
       object.setConstant('teardown_limit', engine.teardownLimit);
       object.setConstant('clamp_cap', engine.clampCap);
       object.setConstant('max_unpaired', Math.min(engine.maxUnpaired, maxFlows));
+      object.setConstant('discovery_port', discoveryPort);
       object.setConstant('ipv6_flag', isKernelAtLeast(release(), BPF_F_IPV6.since) ? BPF_F_IPV6.flag : 0);
       object.setMaxEntries('flows', maxFlows);
       object.setMaxEntries('connections', maxFlows * 2);
@@ -154,6 +161,7 @@ export class KernelProgram {
         this.maps.set(name, map);
         if (!reused.includes(name)) map.pin(join(this.folder, name));
       }
+      this.maps.set('datagrams', object.map('datagrams'));
     } finally {
       object.close();
     }

@@ -13,6 +13,8 @@ import { SutureError } from '../../platform/errors.js';
  * about a thousand packets: a quarter of it lost some in bursts of acks.
  */
 const RING_BYTES = 64 << 20;
+/** Of a capture that is to see few packets or none. libpcap takes this and as much again. */
+export const SMALL_RING_BYTES = 1 << 20;
 /** The addon asks libpcap for 65535 bytes a frame; the rest is alignment. */
 const FRAME_BYTES = 65_536;
 
@@ -46,11 +48,6 @@ export class Capture {
       );
     }
     this.cap.on('packet', (length, truncated) => this.onFrame(this.buffer, length, truncated));
-  }
-
-  /** A frame with its Ethernet header. */
-  send(frame: Buffer): void {
-    if (this.open) this.cap.send(frame, frame.length);
   }
 
   stop(): void {

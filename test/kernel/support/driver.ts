@@ -75,7 +75,11 @@ export class TwinDriver extends Driver {
 }
 
 /** Runs `body` with the loaded program, or says why that can't be done here. */
-export function withKernel(name: string, body: (t: Test, kernel: Kernel) => void | Promise<void>): void {
+export function withKernel(
+  name: string,
+  body: (t: Test, kernel: Kernel) => void | Promise<void>,
+  constants: Readonly<Record<string, number>> = {},
+): void {
   const reason = whyNot();
   if (reason !== undefined) {
     t.comment(`${name}: not run: ${reason}`);
@@ -83,7 +87,7 @@ export function withKernel(name: string, body: (t: Test, kernel: Kernel) => void
     return;
   }
   t.test(name, async (t) => {
-    const kernel = await Kernel.load();
+    const kernel = await Kernel.load(constants);
     t.teardown(() => kernel.close());
     await body(t, kernel);
   });

@@ -60,6 +60,7 @@ const MAPS = [
   'replies',
   'unpaired',
   'test_packets',
+  'datagrams',
   'events',
 ] as const;
 type MapName = (typeof MAPS)[number];
