@@ -35,22 +35,12 @@ static __always_inline void put_word(struct work *w, u32 at, u32 value)
 static long write_option(u64 index, void *context)
 {
 	struct work *w = ((struct option_walk *)context)->w;
-	u32 at = w->walk_at;
+	u32 at = w->walk_at, kind = 0, length = option_length(w, &kind);
 
-	if (at >= w->header_length)
+	if (length == 0 || length == OPTION_BAD)
 		return 1;
-	u32 kind = header_byte(w, at);
-
-	if (kind == OPTION_END)
-		return 1;
-	if (kind == OPTION_NOP) {
-		w->walk_at = at + 1;
+	if (length == 1)
 		return 0;
-	}
-	u32 length = at + 1 < w->header_length ? header_byte(w, at + 1) : 0;
-
-	if (length < 2 || at + length > w->header_length)
-		return 1;
 	u32 bit = option_bit(kind, length);
 	/* `unused` of the emission holds the options seen so far. */
 	struct emission *e = &w->out[w->last & (MAX_OUT - 1)];

@@ -94,28 +94,39 @@ struct option_walk {
 	struct work *w;
 };
 
+#define OPTION_BAD (~0u)
+
+/* Length of the option at `walk_at`, or OPTION_BAD; 1 for a NOP, which is passed by; 0 behind the last one. */
+static __always_inline u32 option_length(struct work *w, u32 *kind)
+{
+	u32 at = w->walk_at;
+
+	if (at >= w->header_length)
+		return 0;
+	*kind = header_byte(w, at);
+	if (*kind == OPTION_END)
+		return 0;
+	if (*kind == OPTION_NOP) {
+		w->walk_at = at + 1;
+		return 1;
+	}
+	u32 length = at + 1 < w->header_length ? header_byte(w, at + 1) : 0;
+
+	return length < 2 || at + length > w->header_length ? OPTION_BAD : length;
+}
+
 static long read_option(u64 index, void *context)
 {
 	struct work *w = ((struct option_walk *)context)->w;
 	struct segment *s = &w->segment;
-	u32 at = w->walk_at;
+	u32 at = w->walk_at, kind = 0, length = option_length(w, &kind);
 
-	if (at >= w->header_length)
-		return 1;
-	u32 kind = header_byte(w, at);
-
-	if (kind == OPTION_END)
-		return 1;
-	if (kind == OPTION_NOP) {
-		w->walk_at = at + 1;
-		return 0;
-	}
-	u32 length = at + 1 < w->header_length ? header_byte(w, at + 1) : 0;
-
-	if (length < 2 || at + length > w->header_length) {
+	if (length == OPTION_BAD)
 		w->walk_bad = 1;
+	if (length == 0 || length == OPTION_BAD)
 		return 1;
-	}
+	if (length == 1)
+		return 0;
 	u32 bit = option_bit(kind, length);
 
 	w->walk_at = at + length;
