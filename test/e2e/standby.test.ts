@@ -3,11 +3,14 @@
  * on with them, and they know nothing of it but a pause. Then the first one is promoted, and it goes back. About 40 s.
  *
  * `SUTURE_STANDBY_FLOWS=200` takes so many connections (20), `SUTURE_STANDBY_LEASE=800ms` another lease than the default.
+ * `SUTURE_STANDBY_BUSY=60` makes the machine as busy as can be for so many seconds first, in which the lease must stay where it is.
  * The pauses are printed, not judged: a busy machine takes longer, and a switch that does not get to prolong a short lease
  * loses it.
  */
+import { cpus } from 'node:os';
 import t, { type Test } from 'tap';
 import { addressOf, RAW_PORT } from '../../src/lab/stage.js';
+import { systemClock } from '../../src/platform/clock.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import { spread } from '../support/lab/checks.js';
 import { GROUP_REDIS, groupConfig, inRole } from '../support/lab/group.js';
@@ -18,6 +21,9 @@ const FLOWS = Number(process.env.SUTURE_STANDBY_FLOWS ?? 20);
 const LEASE = process.env.SUTURE_STANDBY_LEASE;
 /** Between two messages of a connection, so that many leave the machine some time for the rest. */
 const GAP_MS = Math.max(10, FLOWS / 2);
+const BUSY_SECONDS = Number(process.env.SUTURE_STANDBY_BUSY ?? 0);
+/** Programs that do nothing but use a processor, for each that there is. */
+const BURNERS = 4;
 const CONFIG = { ...groupConfig(), ...(LEASE && { redis: { lease: LEASE } }) };
 
 interface Rally {
@@ -41,11 +47,15 @@ t.test('the standby takes over, and gives back', async (t) => {
     const go = rig.go();
     const args = { host: addressOf('a', 4), port: RAW_PORT, connections: FLOWS, rounds: 1, seed: 7 };
     const sizes = { min: 1_000, max: 60_000, gapMs: GAP_MS, until: go.path };
+    let states: Readonly<Record<string, number>> = {};
     const rallying = rig.client<Rally[]>('pingpong', { ...args, ...sizes });
     await rig.stage.until(
-      async () => (await active.flows({ state: 'stitched' })).length === FLOWS,
+      async () => {
+        states = countOf((await active.flows()).map(({ state }) => state));
+        return states.stitched === FLOWS;
+      },
       60_000,
-      () => `${FLOWS} connections should have been stitched`,
+      () => `${FLOWS} connections should have been stitched, and are ${JSON.stringify(states)}`,
     );
     await rig.stage.until(
       async () => (await active.stats()).counters['table.queued'] === 0,
@@ -67,6 +77,22 @@ t.test('the standby takes over, and gives back', async (t) => {
   /** At the far ends, as if somebody pulled the cables. */
   const links = (how: 'up' | 'down'): Promise<unknown> =>
     Promise.all(['s-e', 's-a', 's-b'].map((port) => rig.tool('w', ['ip', 'link', 'set', port, how])));
+
+  const lease = { skip: BUSY_SECONDS === 0 && 'only with SUTURE_STANDBY_BUSY' };
+  await t.test('a busy machine', lease, async (t) => {
+    const holder = (): Promise<string> =>
+      rig.tool('b', ['redis-cli', '-h', GROUP_REDIS, 'hmget', 'suture:{default}:lease', 'name', 'number']);
+    const before = await holder();
+    await rally(t, first, async () => {
+      const burning = Array.from({ length: BURNERS * cpus().length }, (_, i) =>
+        rig.stage.start(`burner ${i}`, 'w', [process.execPath, '-e', 'for(;;);']),
+      );
+      await systemClock.sleep(BUSY_SECONDS * 1000);
+      await Promise.all(burning.map((one) => one.stop()));
+    });
+    t.equal(await holder(), before, 'the lease is where it was');
+    await closed(rig, first);
+  });
 
   await t.test('the active host is cut off', async (t) => {
     await rally(t, first, async () => {
@@ -109,6 +135,12 @@ t.test('the standby takes over, and gives back', async (t) => {
     await closed(rig, second);
   });
 });
+
+function countOf(values: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
+  return counts;
+}
 
 /** The standby has all flows. */
 async function following(rig: Rig, admin: AdminClient): Promise<void> {

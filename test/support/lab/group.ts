@@ -22,14 +22,32 @@ export function groupConfig(): ConfigObject {
   };
 }
 
-export async function inRole(rig: Rig, admin: AdminClient, wanted: 'active' | 'standby'): Promise<void> {
+type Role = 'active' | 'standby';
+
+async function roleOf(admin: AdminClient): Promise<Role | undefined> {
+  const stats = await admin.stats().catch(() => undefined);
+  // One that was deposed a moment ago has not begun anew yet.
+  const isSettled = stats?.role === 'active' || stats?.table.reason === 'standby';
+  return isSettled ? stats?.role : undefined;
+}
+
+export async function inRole(rig: Rig, admin: AdminClient, wanted: Role): Promise<void> {
   await rig.stage.until(
-    async () => {
-      const stats = await admin.stats().catch(() => undefined);
-      // One that was deposed a moment ago has not begun anew yet.
-      return stats?.role === wanted && (wanted === 'active' || stats.table.reason === 'standby');
-    },
+    async () => (await roleOf(admin)) === wanted,
     30_000,
     () => `a switch is not ${wanted}`,
+  );
+}
+
+/** One is the active switch and all others follow it: on a busy machine any of them may be. */
+export async function oneActive(rig: Rig, admins: readonly AdminClient[]): Promise<void> {
+  let roles: readonly (Role | undefined)[] = [];
+  await rig.stage.until(
+    async () => {
+      roles = await Promise.all(admins.map(roleOf));
+      return roles.filter((role) => role === 'active').length === 1 && !roles.includes(undefined);
+    },
+    30_000,
+    () => `the switches are ${roles.join(' and ')}`,
   );
 }
