@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import type { Program } from '#suture/lab/program.js';
 import { endpointOf } from '#suture/lab/stage.js';
 import { SutureError } from '#suture/platform/errors.js';
 import { untilStitched } from './flows.js';
@@ -36,6 +37,10 @@ export interface EchoPlan {
   readonly rounds: number;
   readonly connections: number;
   readonly ms: number;
+  /** What the client is started by, if anything. */
+  readonly by?: readonly string[];
+  /** Done while the round trips are made; called when they begin. */
+  readonly meanwhile?: () => Promise<void>;
 }
 
 function processor(index: number): string {
@@ -46,10 +51,12 @@ export async function startEchoServer(
   lab: Lab,
   program: string,
   where: 'own processor' | 'wherever' = 'own processor',
-): Promise<void> {
+): Promise<Program> {
   const cpu = where === 'wherever' ? String(ANYWHERE) : processor(1);
   const argv = [program, endpointOf('b', ECHO_PORT), cpu];
-  await lab.start('echo-server', 'b', argv).line(/^ready$/, START_MS);
+  const started = lab.start('echo-server', 'b', argv);
+  await started.line(/^ready$/, START_MS);
+  return started;
 }
 
 let runs = 0;
@@ -68,7 +75,7 @@ export async function echoRun(rivals: readonly Rival[], plan: EchoPlan): Promise
   const client = first.lab.start(
     'echo-client',
     'e',
-    [plan.programs.client, processor(0), ...numbers, go, ...targets],
+    [...(plan.by ?? []), plan.programs.client, processor(0), ...numbers, go, ...targets],
     (line, stream) => {
       if (stream === 'stdout') lines.push(line);
     },
@@ -80,7 +87,7 @@ export async function echoRun(rivals: readonly Rival[], plan: EchoPlan): Promise
     if (name === 'stitched') await untilStitched(lab, new Set(opened.open[name]), STITCH_MS);
   }
   writeFileSync(go, '');
-  await first.lab.endedWell(client, plan.ms + SPARE_MS);
+  await Promise.all([first.lab.endedWell(client, plan.ms + SPARE_MS), plan.meanwhile?.()]);
   const results = lines.slice(1).map((line) => JSON.parse(line) as EchoResult);
   return rivals.map(({ name }) => {
     const found = results.find(({ target }) => target === name);

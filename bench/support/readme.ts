@@ -12,7 +12,7 @@ export interface Run {
 }
 
 /** In the order in which the README tells of them. */
-export const ORDER = ['throughput', 'latency', 'handover', 'rate', 'scale', 'userspace'] as const;
+export const ORDER = ['throughput', 'latency', 'handover', 'rate', 'scale', 'restart', 'userspace'] as const;
 
 function rank({ document: { bench } }: Run): number {
   const at = (ORDER as readonly string[]).indexOf(bench);

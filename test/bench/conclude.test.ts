@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { Sample as HandoverSample, Kind } from '../../bench/handover.js';
 import { conclude as latency } from '../../bench/latency.js';
 import { conclude as rate } from '../../bench/rate.js';
+import { conclude as restart } from '../../bench/restart.js';
 import { conclude as scale } from '../../bench/scale.js';
 import type { BenchResult } from '../../bench/support/document.js';
 import { conclude as handover } from '../../bench/support/handover-result.js';
@@ -168,5 +169,31 @@ t.test('userspace', async (t) => {
   const result = userspace('userspace', { small: [sample], super: [{ ...sample, stitched: 1 }] });
   t.strictSame(medians(result), { 'userspace-mbit': 600, 'userspace-packets': 70_000 });
   t.strictSame(result.notes, ['1 flows were not stitched']);
+  checkShape(t, result);
+});
+
+t.test('restart', async (t) => {
+  /** Nanoseconds. */
+  const echo = (p999: number, longest: number) => ({
+    target: 'stitched',
+    rounds: 1000,
+    points: [...new Array<number>(100).fill(20_000), longest],
+    p999,
+    slices: [20_000],
+  });
+  const samples = {
+    quiet: [{ echo: echo(30_000, 50_000), again: 0, away: null }],
+    beside: [{ echo: echo(1e6, 4e6), again: 0, away: 900 }],
+    restarted: [{ echo: echo(1.1e6, 6e6), again: 2, away: 1000 }],
+  };
+  const quieter = { ...samples, restarted: [{ echo: echo(1e6, 2e6), again: 0, away: 1000 }] };
+  const result = restart('kernel', { shared: samples, first: quieter });
+  t.match(medians(result), {
+    'restart-longest-shared': 1.5,
+    'restart-p999-shared': 1.1,
+    'restart-longest-first': 0.5,
+    'restart-p999-first': 1,
+    'restart-again': 1,
+  });
   checkShape(t, result);
 });

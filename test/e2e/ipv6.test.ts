@@ -7,6 +7,7 @@ import { addressOf, endpointOf, type Family, HTTP_PORT, route } from '../../src/
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
 import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
+import { transferStitched } from '../support/lab/transfers.js';
 
 const BYTES = 5_000_000;
 const MIXED_PORT = 8085;
@@ -100,6 +101,7 @@ t.test('from one family to the other', async (t) => {
     });
   }
   await t.test('beside it one family is stitched', async (t) => {
-    await checkClosed(t, rig, await transfer(rig, HTTP_PORT, 6));
+    const args = { host: addressOf('a', 6), port: HTTP_PORT, mode: 'both', bytes: BYTES, seed: 6 } as const;
+    await checkClosed(t, rig, await transferStitched(rig, args));
   });
 });

@@ -10,6 +10,8 @@ const MINUTES = 60_000;
 const A_WHILE_MS = 400;
 const BURST = 40_000;
 const LAST = 2_000_000;
+/** More than is transferred while the shell's load is waited for. */
+const ENDLESS = 200_000_000_000;
 const BUSY_PORT = 8199;
 
 /** `HH:MM` of the time that is `minutes` from now, where this test and the shell run. */
@@ -169,7 +171,7 @@ t.test('policies', async (t) => {
     const talked = await talk('shellLoad', [10, LAST]);
     await talked.next();
     await staysRelayed(t, talked);
-    const args = { host: addressOf('a', 4), port: BUSY_PORT, mode: 'down', bytes: 4_000_000_000 };
+    const args = { host: addressOf('a', 4), port: BUSY_PORT, mode: 'down', bytes: ENDLESS };
     // One of them spends most of its time in the client and the server.
     const busy = [1, 2, 3, 4].map((seed) => rig.startClient('transfer', { ...args, seed }));
     await becomesStitched(t, talked, ['shellLoad>=0.5']);

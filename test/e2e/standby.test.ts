@@ -2,29 +2,29 @@
  * The host of the active switch is cut off, with many stitched connections in the middle of a transfer: the standby goes
  * on with them, and they know nothing of it but a pause. Then the first one is promoted, and it goes back. About 40 s.
  *
- * `SUTURE_STANDBY_FLOWS=n` takes n connections. The pauses are printed, not judged: a busy machine takes longer. The
- * lease is as long as by default: a switch that does not get to prolong a short one, because the machine is busy, loses it.
+ * `SUTURE_STANDBY_FLOWS=200` takes so many connections (20), `SUTURE_STANDBY_LEASE=800ms` another lease than the default.
+ * `SUTURE_STANDBY_BUSY=60` makes the machine as busy as can be for so many seconds first, in which the lease must stay where it is.
+ * The pauses are printed, not judged: a busy machine takes longer, and a switch that does not get to prolong a short lease
+ * loses it.
  */
+import { cpus } from 'node:os';
 import t, { type Test } from 'tap';
 import { addressOf, RAW_PORT } from '../../src/lab/stage.js';
+import { systemClock } from '../../src/platform/clock.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import { spread } from '../support/lab/checks.js';
+import { GROUP_REDIS, groupConfig, inRole } from '../support/lab/group.js';
 import { startRedis } from '../support/lab/redis.js';
-import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
+import { Rig } from '../support/lab/rig.js';
 
 const FLOWS = Number(process.env.SUTURE_STANDBY_FLOWS ?? 20);
-const INTERFACES = ['to-e', 'to-a', 'to-b'];
-/** On the bridge between the switches and the core, where both reach it. */
-const REDIS = '10.201.3.9';
-const CONFIG = {
-  dataplane: TEST_DATAPLANE,
-  table: `redis://${REDIS}:6379/0`,
-  standby: true,
-  virtualAddresses: [1, 2, 3].flatMap((net) => {
-    const device = INTERFACES[net - 1];
-    return [`10.201.${net}.1/24`, `fd00:201:${net}::1/64`].map((address) => ({ interface: device, address }));
-  }),
-};
+const LEASE = process.env.SUTURE_STANDBY_LEASE;
+/** Between two messages of a connection, so that many leave the machine some time for the rest. */
+const GAP_MS = Math.max(10, FLOWS / 2);
+const BUSY_SECONDS = Number(process.env.SUTURE_STANDBY_BUSY ?? 0);
+/** Programs that do nothing but use a processor, for each that there is. */
+const BURNERS = 4;
+const CONFIG = { ...groupConfig(), ...(LEASE && { redis: { lease: LEASE } }) };
 
 interface Rally {
   readonly local: string;
@@ -36,22 +36,26 @@ interface Rally {
 
 t.test('the standby takes over, and gives back', async (t) => {
   const rig = await Rig.up(t, { standby: true });
-  await rig.tool('w', ['ip', 'addr', 'add', `${REDIS}/24`, 'dev', 'br-b']);
-  await startRedis(rig, 'w', REDIS);
+  await rig.tool('w', ['ip', 'addr', 'add', `${GROUP_REDIS}/24`, 'dev', 'br-b']);
+  await startRedis(rig, 'w', GROUP_REDIS);
   const { switch: active } = await rig.startPath({ switchConfig: CONFIG });
   const first = rig.stage.admin;
   const { admin: second } = await rig.stage.startStandby(CONFIG);
-  await role(rig, second, 'standby');
+  await inRole(rig, second, 'standby');
 
   async function rally(t: Test, active: AdminClient, change: () => Promise<void>): Promise<void> {
     const go = rig.go();
     const args = { host: addressOf('a', 4), port: RAW_PORT, connections: FLOWS, rounds: 1, seed: 7 };
-    const sizes = { min: 1_000, max: 60_000, gapMs: 10, until: go.path };
+    const sizes = { min: 1_000, max: 60_000, gapMs: GAP_MS, until: go.path };
+    let states: Readonly<Record<string, number>> = {};
     const rallying = rig.client<Rally[]>('pingpong', { ...args, ...sizes });
     await rig.stage.until(
-      async () => (await active.flows({ state: 'stitched' })).length === FLOWS,
+      async () => {
+        states = countOf((await active.flows()).map(({ state }) => state));
+        return states.stitched === FLOWS;
+      },
       60_000,
-      () => `${FLOWS} connections should have been stitched`,
+      () => `${FLOWS} connections should have been stitched, and are ${JSON.stringify(states)}`,
     );
     await rig.stage.until(
       async () => (await active.stats()).counters['table.queued'] === 0,
@@ -74,10 +78,26 @@ t.test('the standby takes over, and gives back', async (t) => {
   const links = (how: 'up' | 'down'): Promise<unknown> =>
     Promise.all(['s-e', 's-a', 's-b'].map((port) => rig.tool('w', ['ip', 'link', 'set', port, how])));
 
+  const lease = { skip: BUSY_SECONDS === 0 && 'only with SUTURE_STANDBY_BUSY' };
+  await t.test('a busy machine', lease, async (t) => {
+    const holder = (): Promise<string> =>
+      rig.tool('b', ['redis-cli', '-h', GROUP_REDIS, 'hmget', 'suture:{default}:lease', 'name', 'number']);
+    const before = await holder();
+    await rally(t, first, async () => {
+      const burning = Array.from({ length: BURNERS * cpus().length }, (_, i) =>
+        rig.stage.start(`burner ${i}`, 'w', [process.execPath, '-e', 'for(;;);']),
+      );
+      await systemClock.sleep(BUSY_SECONDS * 1000);
+      await Promise.all(burning.map((one) => one.stop()));
+    });
+    t.equal(await holder(), before, 'the lease is where it was');
+    await closed(rig, first);
+  });
+
   await t.test('the active host is cut off', async (t) => {
     await rally(t, first, async () => {
       await links('down');
-      await role(rig, second, 'active');
+      await inRole(rig, second, 'active');
       t.match((await second.stats()).counters, { 'start.adopted': FLOWS, 'start.lost': 0 });
       await agents(rig, second);
     });
@@ -86,7 +106,7 @@ t.test('the standby takes over, and gives back', async (t) => {
 
   await t.test('it is back: it follows, and is promoted', async (t) => {
     await links('up');
-    await role(rig, first, 'standby');
+    await inRole(rig, first, 'standby');
     await rally(t, second, async () => {
       await following(rig, first);
       const promoted = await rig.suture('s', [
@@ -96,8 +116,8 @@ t.test('the standby takes over, and gives back', async (t) => {
         `unix:${rig.stage.adminSocket}`,
       ]);
       t.equal(promoted.code, 0, promoted.stderr);
-      await role(rig, first, 'active');
-      await role(rig, second, 'standby');
+      await inRole(rig, first, 'active');
+      await inRole(rig, second, 'standby');
       t.match((await first.stats()).counters, { 'start.lost': 0 });
       await agents(rig, first);
     });
@@ -109,23 +129,17 @@ t.test('the standby takes over, and gives back', async (t) => {
       await following(rig, second);
       const { code } = await active.stop();
       t.equal(code, 0);
-      await role(rig, second, 'active');
+      await inRole(rig, second, 'active');
       await agents(rig, second);
     });
     await closed(rig, second);
   });
 });
 
-async function role(rig: Rig, admin: AdminClient, wanted: 'active' | 'standby'): Promise<void> {
-  await rig.stage.until(
-    async () => {
-      const stats = await admin.stats().catch(() => undefined);
-      // One that was deposed a moment ago has not begun anew yet.
-      return stats?.role === wanted && (wanted === 'active' || stats.table.reason === 'standby');
-    },
-    30_000,
-    () => `a switch is not ${wanted}`,
-  );
+function countOf(values: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
+  return counts;
 }
 
 /** The standby has all flows. */

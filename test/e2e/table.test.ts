@@ -6,6 +6,7 @@ import type { FlowDetail, FlowView, StatsView } from '../../src/switch/admin-pro
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
+import { transferStitched } from '../support/lab/transfers.js';
 
 const BYTES = 5_000_000;
 /** Longer than the test takes. */
@@ -46,10 +47,7 @@ t.test('a table in Redis', async (t) => {
     return JSON.parse(stdout);
   }
 
-  const transfer = async (): Promise<TransferResult | undefined> => {
-    const args = { host: addressOf('a', 4), port: HTTP_PORT, mode: 'both', bytes: BYTES, seed: 1 };
-    return (await rig.client<TransferResult>('transfer', args))[0];
-  };
+  const one = { host: addressOf('a', 4), port: HTTP_PORT, mode: 'both', bytes: BYTES, seed: 1 } as const;
 
   async function untilTable(state: string): Promise<StatsView> {
     let stats = await rig.stage.admin.stats();
@@ -65,9 +63,9 @@ t.test('a table in Redis', async (t) => {
   }
 
   await t.test('another program finds there what the switch shows', async (t: Test) => {
-    const result = await transfer();
+    const result = await transferStitched(rig, one);
     checkTransfer(t, result, BYTES);
-    const flow = await checkClosed(t, rig, result as TransferResult);
+    const flow = await checkClosed(t, rig, result);
     await untilTable('up');
     t.strictSame(await fromRedis(), await rig.stage.admin.flows());
     const { stdout } = await rig.suture('s', ['flows', 'show', flow.id, '--table', TABLE, '--json']);
@@ -91,7 +89,7 @@ t.test('a table in Redis', async (t) => {
     await kill(redis);
     t.match((await untilTable('down')).table, { kind: 'redis', group: 'default', reason: 'unreachable' });
     const before = (await rig.stage.admin.flow(id)).down.bytes;
-    const result = await transfer();
+    const [result] = await rig.client<TransferResult>('transfer', one);
     checkTransfer(t, result, BYTES);
     const flow = await rig.flowOf(result as TransferResult);
     t.equal(flow.stitchedAt, undefined, 'the new one was not stitched');
@@ -111,9 +109,9 @@ t.test('a table in Redis', async (t) => {
       (await fromRedis()).map((flow) => [flow.id, flow.state]),
       shown,
     );
-    const result = await transfer();
+    const result = await transferStitched(rig, one);
     checkTransfer(t, result, BYTES);
-    await checkClosed(t, rig, result as TransferResult);
+    await checkClosed(t, rig, result);
   });
 
   await t.test(
@@ -138,9 +136,9 @@ t.test('a table in Redis', async (t) => {
       await untilTable('up');
       t.match(await fromRedis('--state', 'stitched'), []);
       await Promise.all([rig.stage.agentReady('a1'), rig.stage.agentReady('b1')]);
-      const result = await transfer();
+      const result = await transferStitched(rig, one);
       checkTransfer(t, result, BYTES);
-      await checkClosed(t, rig, result as TransferResult);
+      await checkClosed(t, rig, result);
     },
   );
 });

@@ -3,8 +3,8 @@ import t from 'tap';
 import { arrivalsOf, ShellCounter } from '../../src/lab/shell-counter.js';
 import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
-import type { TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
+import { transferStitched } from '../support/lab/transfers.js';
 
 const MB = 1_000_000;
 
@@ -25,31 +25,19 @@ t.test('transfers through a stitched flow', async (t) => {
   for (const { family, mode, bytes } of cases) {
     await t.test(`IPv${family}: ${bytes / MB} MB, ${mode}`, async (t) => {
       const args = { host: addressOf('a', family), port: HTTP_PORT, mode, bytes, seed: bytes };
-      const running = rig.client<TransferResult>('transfer', args);
-      // Only one flow at a time is not closed here.
-      const isMine = ({ state }: { state: string }) => state === 'stitched' || state === 'broken';
-      let flows = (await rig.stage.admin.flows()).filter(isMine);
-      await rig.stage.until(
-        async () => {
-          flows = (await rig.stage.admin.flows()).filter(isMine);
-          return flows.length > 0;
-        },
-        30_000,
-        () => 'nothing was stitched',
-      );
-      const before = await counter.read();
-      const [result] = await running;
+      let arrived = { packets: 0, bytes: 0 };
+      const result = await transferStitched(rig, args, async (ends) => {
+        const { outer, inner } = await rig.stitched(ends);
+        arrived = arrivalsOf(await counter.read(), outer, inner);
+      });
       checkTransfer(t, result, bytes);
-      const flow = await checkClosed(t, rig, result as TransferResult);
-      t.equal(flow.id, flows[0]?.id);
-      t.strictSame(
-        arrivalsOf(await counter.read(), flow.outer, flow.inner),
-        arrivalsOf(before, flow.outer, flow.inner),
-        'no packet reached A',
-      );
-      t.ok(arrivalsOf(before, flow.outer, flow.inner).packets > 0, 'A had seen it before');
-      const megabits = (bytes * 8 * (mode === 'both' ? 2 : 1)) / 1e6 / ((result?.ms ?? 0) / 1000);
-      t.comment(`${((result?.ms ?? 0) / 1000).toFixed(1)} s, ${megabits.toFixed(0)} Mbit/s`);
+      const flow = await checkClosed(t, rig, result);
+      const after = arrivalsOf(await counter.read(), flow.outer, flow.inner);
+      t.strictSame(after, arrived, 'no packet reached A');
+      t.ok(arrived.packets > 0, 'A had seen it before');
+      const seconds = result.ms / 1000;
+      const megabits = ((result.written + result.read) * 8) / 1e6 / seconds;
+      t.comment(`${result.transfers} transfers, ${seconds.toFixed(1)} s, ${megabits.toFixed(0)} Mbit/s`);
     });
   }
 

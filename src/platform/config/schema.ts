@@ -60,7 +60,7 @@ const redis = section({
   password: text('a text; one of digits needs quotes').exactOptional(),
   ca: text('the path of a PEM file').exactOptional(),
   timeout: duration.default(1000),
-  lease: duration.default(2000),
+  lease: duration.default(1000),
   queue: count(1, 100_000_000).default(100_000),
   events: count(1, 100_000_000).default(10_000),
 });

@@ -107,9 +107,8 @@ export class RedisTable implements FlowTable {
     const { health, options } = this;
     const isWriting = health.state === 'up' || health.reason === 'rewriting';
     if (options.durability === 'relaxed') {
-      const mayStitch = !options.standby || this.writer.holdsLease;
-      if (health.reason !== 'lease' && mayStitch) return;
-      throw new TableFault('lease', health.complaint).asError(this.where);
+      if (health.reason === 'lease') throw new TableFault('lease', health.complaint).asError(this.where);
+      return this.checkLease();
     }
     if (!isWriting) {
       const kind = health.reason === 'lease' ? 'lease' : 'unreachable';
@@ -120,6 +119,14 @@ export class RedisTable implements FlowTable {
     } catch (error) {
       throw faultOf(error).asError(this.where);
     }
+    // The answer may have been under way for longer than the lease.
+    this.checkLease();
+  }
+
+  /** Another switch of the group may be active as soon as the lease is over; a switch alone goes on without. */
+  private checkLease(): void {
+    if (!this.options.standby || this.writer.holdsLease) return;
+    throw new TableFault('lease', 'the lease has run out').asError(this.where);
   }
 
   get(id: string): Promise<FlowRecord | undefined> {

@@ -14,12 +14,18 @@ import { type FaultKind, faultOf, type TableFault } from './faults.js';
 import { Follower, type OnFollowed } from './follower.js';
 import type { Health } from './health.js';
 import { readIds, readRecords } from './reader.js';
-import { type LeaseMemory, Session, type SessionOptions } from './session.js';
+import type { TakeHow } from './scripts.js';
+import { type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
 
 /** Flows in one command: some ten milliseconds of a server that does nothing else meanwhile. */
 const BATCH = 256;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 5_000;
+/**
+ * How often the lease is prolonged while it lasts. It bears a pause of all but the last of these parts, and a switch that
+ * is gone is missed after at least as long: the more often, the closer these two are together.
+ */
+const PROLONGED_IN_A_LEASE = 5;
 /** How long a start tries to reach Redis, and beyond the end of someone else's lease. */
 const START_MS = 10_000;
 const LEASE_MARGIN_MS = 1_000;
@@ -57,6 +63,7 @@ export class Writer {
   isLeader = false;
   private forced = false;
   private leaseUntil = 0;
+  private prolongAt = 0;
   private session: Session | undefined;
   private running: Promise<boolean> = Promise.resolve(false);
   /** All has to be compared and written again; of whom is what Redis has and this table does not. */
@@ -73,8 +80,10 @@ export class Writer {
     for (let wait = FIRST_WAIT_MS; ; wait = longer(wait)) {
       try {
         this.session ??= await this.connect();
-        await this.session.take('same-name');
+        await this.hold(this.session, 'same-name');
         await this.load(this.session);
+        // That may have taken longer than the lease lasts, and somebody else may have it now.
+        await this.hold(this.session, 'same-name');
         break;
       } catch (thrown) {
         const fault = faultOf(thrown);
@@ -100,6 +109,16 @@ export class Writer {
   /** It holds the lease, as far as it can know without asking. */
   get holdsLease(): boolean {
     return this.isLeader && this.parts.clock.monotonic() < this.leaseUntil;
+  }
+
+  /** The lease counts from before it was asked for: the answer may have been long under way. */
+  private async hold(session: Session, how: TakeHow): Promise<Taken> {
+    const { leaseMs } = this.parts.session;
+    const asked = this.parts.clock.monotonic();
+    const taken = await session.take(how);
+    this.leaseUntil = asked + leaseMs;
+    this.prolongAt = asked + leaseMs / PROLONGED_IN_A_LEASE;
+    return taken;
   }
 
   /** After a stop: whether another switch takes the lease within `ms`. */
@@ -128,10 +147,8 @@ export class Writer {
   }
 
   private lead(): void {
-    const { clock, health, session } = this.parts;
-    this.leaseUntil = clock.monotonic() + session.leaseMs;
     this.isLeader = true;
-    health.up();
+    this.parts.health.up();
     this.leading.resolve();
   }
 
@@ -167,7 +184,7 @@ export class Writer {
 
   private async takeIfFree(session: Session): Promise<boolean> {
     try {
-      await session.take(this.forced ? 'force' : 'same-name');
+      await this.hold(session, this.forced ? 'force' : 'same-name');
       return true;
     } catch (thrown) {
       const fault = faultOf(thrown);
@@ -244,13 +261,10 @@ export class Writer {
   /** Until everything is written and the table is to stop; or rejects. */
   private async serve(session: Session, success: () => void): Promise<void> {
     const { backlog, clock, health } = this.parts;
-    const interval = this.parts.session.leaseMs / 3;
-    let prolongAt = clock.monotonic();
+    this.prolongAt = clock.monotonic();
     for (;;) {
-      if (clock.monotonic() >= prolongAt) {
-        prolongAt = clock.monotonic() + interval;
-        if ((await session.take('free')) === 'taken') this.compareWith = 'others';
-        this.leaseUntil = clock.monotonic() + this.parts.session.leaseMs;
+      if (clock.monotonic() >= this.prolongAt && (await this.hold(session, 'free')) === 'taken') {
+        this.compareWith = 'others';
       }
       if (this.compareWith !== undefined || backlog.overflowed) await this.compare(session);
       const batch = backlog.take(BATCH);
@@ -260,7 +274,7 @@ export class Writer {
       success();
       if (batch) continue;
       if (this.stopping.signal.aborted) return;
-      await this.idle(session, prolongAt - clock.monotonic());
+      await this.idle(session, this.prolongAt - clock.monotonic());
     }
   }
 

@@ -23,6 +23,8 @@ export interface TransferResult extends ConnectionResult {
   readonly mode: 'down' | 'up' | 'both';
   readonly status: number;
   readonly ms: number;
+  /** How many there were on the connection. */
+  readonly transfers: number;
   /** Longest time between two reads, at the client and at the server. */
   readonly pauseMs: number;
   readonly farPauseMs: number;

@@ -116,7 +116,16 @@ export class Received {
   bytes = 0;
   longestPauseMs = 0;
   #hash = createHash('sha256');
-  #last = 0;
+  #last;
+
+  /** After what was received before on the same connection, the time in between counts as well. */
+  constructor(before) {
+    this.#last = before?.last ?? 0;
+  }
+
+  get last() {
+    return this.#last;
+  }
 
   take(piece) {
     const now = performance.now();
