@@ -5,7 +5,7 @@ export interface Clock {
   wall(): number;
   /** Milliseconds from an arbitrary start, with fractions; never goes back. For intervals. */
   monotonic(): number;
-  /** Resolves after `ms`, or rejects when the signal aborts. */
+  /** Resolves after `ms`, however many these are, or rejects when the signal aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -13,6 +13,9 @@ export interface SystemClock extends Clock {
   /** Milliseconds of the kernel's own monotonic clock (CLOCK_MONOTONIC), with fractions. */
   kernel(): number;
 }
+
+/** What a timer can hold (a signed 32-bit number); of more it makes one millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: SystemClock = {
   wall: () => Date.now(),
@@ -25,10 +28,19 @@ export const systemClock: SystemClock = {
         clearTimeout(timer);
         reject(signal?.reason);
       };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      }, ms);
+      const wait = (left: number): NodeJS.Timeout =>
+        setTimeout(
+          () => {
+            if (left > LONGEST_TIMER_MS) {
+              timer = wait(left - LONGEST_TIMER_MS);
+              return;
+            }
+            signal?.removeEventListener('abort', onAbort);
+            resolve();
+          },
+          Math.min(left, LONGEST_TIMER_MS),
+        );
+      let timer = wait(ms);
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
