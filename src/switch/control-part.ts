@@ -8,6 +8,7 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { Lifecycle } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import type { FlowRecord } from '../table/port.js';
 import { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
@@ -133,8 +134,14 @@ export class ControlPart {
 
   /** Nothing is carried and no agent is served before what was there is known. */
   private async takeOver(control: Control, server: ControlServer, plane: DataPlane): Promise<void> {
-    await control.adopt();
-    const flows = control.adopted.map(({ id, agent, outer, inner, teardown = 'core', enabledAt }) => ({
+    await control.adopt((open) => this.introduce(open, server));
+    await plane.forward();
+    this.become('active');
+  }
+
+  /** Flows that were there before, to those who serve their agents. */
+  private async introduce(open: readonly FlowRecord[], server: ControlServer): Promise<void> {
+    const flows = open.map(({ id, agent, outer, inner, teardown = 'core', enabledAt }) => ({
       id,
       shell: agent,
       outer,
@@ -145,8 +152,6 @@ export class ControlPart {
     const strange = await server.adopt(flows);
     if (strange.length > 0)
       this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
-    await plane.forward();
-    this.become('active');
   }
 
   /** A discovery datagram that came in. */

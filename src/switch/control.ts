@@ -57,8 +57,8 @@ export class Control implements MidcomBackend {
   private readonly startedAt: number;
   /** What the last start found: flows by what became of them. */
   readonly reconciled: Record<string, number> = {};
-  /** The open flows that it found, for the agents. */
-  adopted: readonly FlowRecord[] = [];
+  /** Events of flows that are being adopted: told when everybody knows these flows. */
+  private heldBack: FlowEvent[] | undefined;
   private expiries = 0;
   private draining = false;
   private following = false;
@@ -74,10 +74,28 @@ export class Control implements MidcomBackend {
     void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
   }
 
-  /** To be called before packets are carried and agents are served: open flows go on, or have ended. */
-  async adopt(): Promise<void> {
-    const { clock, log, plane, table } = this.parts;
+  /**
+   * To be called before packets are carried and agents are served: open flows go on, or have ended. `introduce` is
+   * given those that go on. What happens to them after they were listed is told once it is done: an end that nobody
+   * heard of would keep its ports taken for ever.
+   */
+  async adopt(introduce: (open: readonly FlowRecord[]) => Promise<void> = async () => {}): Promise<void> {
+    const { plane, table } = this.parts;
     const [records, all] = await Promise.all([table.list(), plane.list(true)]);
+    // Events that came before this answer are in it.
+    const later: FlowEvent[] = [];
+    this.heldBack = later;
+    await introduce(await this.settle(records, all));
+    this.heldBack = undefined;
+    for (const event of later) void this.take(event);
+  }
+
+  /** Makes table and data path of one mind about the flows that they have; gives those that are open. */
+  private async settle(
+    records: readonly FlowRecord[],
+    all: readonly FlowSnapshot[],
+  ): Promise<readonly FlowRecord[]> {
+    const { clock, log, plane, table } = this.parts;
     const live = this.following ? await this.withoutEnded(all) : all;
     const { kept, restorable, stale, lost, unknown } = sortOut(records, live, clock.wall());
     const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
@@ -92,7 +110,6 @@ export class Control implements MidcomBackend {
       ...restorable.filter(({ id }) => restored.has(id)),
     ];
     for (const record of open) this.identities.set(record.id, identityOf(record));
-    this.adopted = open.filter((record) => !isOver(record));
     Object.assign(this.reconciled, {
       restored: restored.size,
       adopted: kept.length,
@@ -103,6 +120,7 @@ export class Control implements MidcomBackend {
       unknown: unknown.length - found.length,
     });
     if (records.length + live.length > 0) log.info(this.reconciled, 'flows of an earlier run');
+    return open.filter((record) => !isOver(record));
   }
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */
@@ -309,6 +327,10 @@ export class Control implements MidcomBackend {
 
   private async take(told: FlowEvent): Promise<void> {
     const { log, table } = this.parts;
+    if (this.heldBack) {
+      this.heldBack.push(told);
+      return;
+    }
     const { id } = told.flow;
     const identity = this.identities.get(id);
     if (!identity) return;

@@ -137,6 +137,37 @@ t.test('a start: flows of the run before have ended, and those that the data pat
   );
 });
 
+t.test('a flow that ends while it is adopted has ended, for its agents too', async (t) => {
+  const table = new MemoryTable();
+  await table.put(flowRecord('1', { state: 'stitched', enabledAt: 7 }));
+  await table.put(flowRecord('2', { state: 'stitched', enabledAt: 7 }));
+  const { control, plane } = controlOn(table);
+  for (const id of ['1', '2']) plane.flows.set(id, snapshot(id, 'stitched'));
+  const drop = plane.drop.bind(plane);
+  plane.drop = async (ids) => {
+    plane.change('1', 'closed', 'fin');
+    return drop(ids);
+  };
+  let isIntroduced = false;
+  const heard: string[] = [];
+  control.onEvent(({ flow }) => heard.push(`${flow.id} ${flow.state} ${isIntroduced}`));
+  await control.adopt(async (open) => {
+    plane.change('2', 'closed', 'reset-by-peer');
+    t.strictSame(
+      open.map(({ id, state }) => [id, state]),
+      [
+        ['1', 'stitched'],
+        ['2', 'stitched'],
+      ],
+    );
+    isIntroduced = true;
+  });
+  await plane.forward();
+  t.match(await control.flow('1'), { state: 'closed', reason: 'fin', closedAt: Number });
+  t.match(await control.flow('2'), { state: 'closed', reason: 'reset-by-peer', closedAt: Number });
+  t.strictSame(heard, ['1 closed true', '2 closed true']);
+});
+
 t.test('a table in memory holds nothing up', async (t) => {
   const { control, plane } = controlOn(new MemoryTable());
   await pair(control, '1');
