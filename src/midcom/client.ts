@@ -10,6 +10,8 @@ import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
+import { firstAbort } from '../platform/first-abort.js';
+import { Waiters } from '../platform/waiters.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Conversation } from './conversation.js';
 import { callsMessage, endpointFrom, eventFrom, rangeMessage, roleMessage } from './convert.js';
@@ -73,7 +75,7 @@ export class ControlClient implements SwitchClient {
   private readonly eventListeners: ((event: AgentEvent) => void)[] = [];
   private readonly sessionListeners: SessionListener[] = [];
   private readonly moveListeners: ((peer: Endpoint | undefined) => void)[] = [];
-  private waiters: (() => void)[] = [];
+  private readonly waiters = new Waiters();
   private conversation: Conversation | undefined;
   private isReady = false;
   private running: Promise<void> | undefined;
@@ -113,17 +115,12 @@ export class ControlClient implements SwitchClient {
   }
 
   async whenReady(signal?: AbortSignal): Promise<void> {
-    const given = signal ? AbortSignal.any([signal, this.stopped.signal]) : this.stopped.signal;
-    while (!this.isReady) {
+    const { signal: given, done } = firstAbort(this.stopped.signal, ...(signal ? [signal] : []));
+    try {
       given.throwIfAborted();
-      await new Promise<void>((resolve, reject) => {
-        const abort = (): void => reject(given.reason);
-        given.addEventListener('abort', abort, { once: true });
-        this.waiters.push(() => {
-          given.removeEventListener('abort', abort);
-          resolve();
-        });
-      });
+      while (!this.isReady) await this.waiters.next(given);
+    } finally {
+      done();
     }
   }
 
@@ -316,9 +313,7 @@ export class ControlClient implements SwitchClient {
 
   private becomeReady(): void {
     this.isReady = true;
-    const { waiters } = this;
-    this.waiters = [];
-    for (const wake of waiters) wake();
+    this.waiters.wake();
   }
 
   private tellEvent(event: AgentEvent): void {

@@ -11,7 +11,9 @@ import { connect as tlsConnect } from 'node:tls';
 import type { Clock } from '../../platform/clock.js';
 import type { LinkAuth } from '../../platform/config/index.js';
 import { asSutureError, SutureError } from '../../platform/errors.js';
+import { firstAbort } from '../../platform/first-abort.js';
 import { codeOf } from '../../platform/sockets.js';
+import { Waiters } from '../../platform/waiters.js';
 import { type Endpoint, formatEndpoint } from '../../wire/endpoint.js';
 import type { MidcomLog } from '../service.js';
 import type { FrameStream } from './frame-stream.js';
@@ -48,7 +50,7 @@ export class LinkClient {
   readonly #stopped = new AbortController();
   #session: ClientHttp2Session | undefined;
   #running: Promise<void> | undefined;
-  #waiters: (() => void)[] = [];
+  readonly #waiters = new Waiters();
   #lastTrouble = '';
   #streams = 0;
 
@@ -91,7 +93,7 @@ export class LinkClient {
         late.abort(new SutureError('SUT_TIMEOUT', `no stream on the link to ${where} in ${timeoutMs} ms`)),
       () => {},
     );
-    const given = AbortSignal.any([signal, late.signal, this.#stopped.signal]);
+    const { signal: given, done } = firstAbort(signal, late.signal, this.#stopped.signal);
     try {
       for (;;) {
         const session = await this.#whenUp(given);
@@ -104,6 +106,7 @@ export class LinkClient {
       }
     } finally {
       timer.abort();
+      done();
     }
   }
 
@@ -111,14 +114,7 @@ export class LinkClient {
     for (;;) {
       signal.throwIfAborted();
       if (this.#session && !isOver(this.#session)) return this.#session;
-      await new Promise<void>((resolve, reject) => {
-        const abort = (): void => reject(signal.reason);
-        signal.addEventListener('abort', abort, { once: true });
-        this.#waiters.push(() => {
-          signal.removeEventListener('abort', abort);
-          resolve();
-        });
-      });
+      await this.#waiters.next(signal);
     }
   }
 
@@ -229,9 +225,7 @@ export class LinkClient {
   #becomeUp(session: ClientHttp2Session): void {
     this.#session = session;
     this.#options.onChange?.();
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const wake of waiters) wake();
+    this.#waiters.wake();
   }
 
   /** The same trouble again and again is worth one line. */

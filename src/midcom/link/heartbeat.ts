@@ -4,6 +4,7 @@
  */
 import type { Http2Session } from 'node:http2';
 import type { Clock } from '../../platform/clock.js';
+import { firstAbort } from '../../platform/first-abort.js';
 
 const BEAT_MS = 5_000;
 /** An answer later than this is none. The other end may be busy, or its processor may be. */
@@ -35,15 +36,18 @@ async function beat(session: Http2Session, clock: Clock, signal: AbortSignal): P
     await clock.sleep(BEAT_MS, signal).catch(() => {});
     if (signal.aborted) return;
     const answered = new AbortController();
+    const { signal: until, done } = firstAbort(answered.signal, signal);
     try {
       session.ping(() => answered.abort());
     } catch {
+      done();
       return;
     }
-    const late = await clock.sleep(ANSWER_MS, AbortSignal.any([answered.signal, signal])).then(
+    const late = await clock.sleep(ANSWER_MS, until).then(
       () => true,
       () => false,
     );
+    done();
     if (late) session.destroy(new Error(`no answer to a ping within ${ANSWER_MS} ms`));
   }
 }

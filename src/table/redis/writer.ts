@@ -6,6 +6,7 @@
  * again; after the lease was away, or a server lost what it had confirmed, all flows are written again.
  */
 import type { Clock } from '../../platform/clock.js';
+import { firstAbort } from '../../platform/first-abort.js';
 import type { Logger } from '../../platform/log.js';
 import { lostFlow } from '../lost.js';
 import type { MemoryTable } from '../memory.js';
@@ -332,13 +333,11 @@ export class Writer {
   private async idle(session: Session, ms: number): Promise<void> {
     const { backlog, clock } = this.parts;
     const timer = new AbortController();
-    const stop = (): void => timer.abort();
-    const { signal } = this.stopping;
-    signal.addEventListener('abort', stop, { once: true });
-    const sleeping = clock.sleep(Math.max(0, ms), timer.signal).catch(() => {});
-    await Promise.race([backlog.filled(timer.signal), sleeping, session.link.gone]);
+    const { signal, done } = firstAbort(timer.signal, this.stopping.signal, session.link.gone);
+    const sleeping = clock.sleep(Math.max(0, ms), signal).catch(() => {});
+    await Promise.race([backlog.filled(signal), sleeping]);
     timer.abort();
-    signal.removeEventListener('abort', stop);
+    done();
     session.link.check();
     // What is put in the same turn of the event loop is written together.
     await new Promise<void>((resolve) => setImmediate(resolve));
