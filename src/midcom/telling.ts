@@ -19,8 +19,12 @@ interface Waiting {
 
 interface Queue {
   readonly record: FlowRecord;
+  /** Who is told first, and second; it stays so while something waits, whatever becomes of the flow's mode. */
+  readonly order: Order;
   readonly waiting: Waiting[];
 }
+
+type Order = readonly [first: Agent, second: Agent];
 
 export interface TellingOptions {
   /** Milliseconds that an agent may take to answer. */
@@ -38,10 +42,11 @@ export class Telling {
 
   tell(record: FlowRecord, event: FlowEvent): void {
     const { from } = event;
-    const [first, second] = orderOf(record);
+    const order = this.queues.get(record.id)?.order ?? orderOf(record);
+    const [first, second] = order;
     if (event.kind === 'state' || from === undefined) {
       first.tell(event);
-      this.tellSecond(record, second, { event, deadline: 0 });
+      this.tellSecond(record, order, { event, deadline: 0 });
       return;
     }
     const asked = askedOf(record).filter(canAnswer);
@@ -49,7 +54,7 @@ export class Telling {
     first.tell(asked.includes(first) ? { ...event, answerExpected: true } : event);
     const forSecond = asked.includes(second) ? { ...event, answerExpected: true } : event;
     const deadline = waits ? this.options.now() + this.options.limitMs : 0;
-    this.tellSecond(record, second, { event: forSecond, deadline });
+    this.tellSecond(record, order, { event: forSecond, deadline });
     if (event.held && asked.length === 0) this.options.letGo(record.id, from);
   }
 
@@ -62,7 +67,7 @@ export class Telling {
   /** The agent answered; what the flow was like at the event that it answered, if anybody was waiting. */
   answered(agent: Agent, id: string, from: FlowSide): FlowSnapshot | undefined {
     const queue = this.queues.get(id);
-    if (!queue || orderOf(queue.record)[0] !== agent) return undefined;
+    if (!queue || queue.order[0] !== agent) return undefined;
     const found = queue.waiting.find((one) => one.deadline > 0 && one.event.from === from);
     if (!found) return undefined;
     this.settle(found, agent.role);
@@ -84,16 +89,15 @@ export class Telling {
     if (toldBy) waiting.event = { ...waiting.event, toldBy };
   }
 
-  private tellSecond(record: FlowRecord, second: Agent, waiting: Waiting): void {
+  private tellSecond(record: FlowRecord, order: Order, waiting: Waiting): void {
     const queue = this.queues.get(record.id);
     if (queue) queue.waiting.push(waiting);
-    else if (waiting.deadline > 0) this.queues.set(record.id, { record, waiting: [waiting] });
-    else second.tell(waiting.event);
+    else if (waiting.deadline > 0) this.queues.set(record.id, { record, order, waiting: [waiting] });
+    else order[1].tell(waiting.event);
   }
 
-  private flush({ record, waiting }: Queue): void {
-    const [, second] = orderOf(record);
-    while (waiting[0]?.deadline === 0) second.tell((waiting.shift() as Waiting).event);
+  private flush({ record, order, waiting }: Queue): void {
+    while (waiting[0]?.deadline === 0) order[1].tell((waiting.shift() as Waiting).event);
     if (waiting.length === 0) this.queues.delete(record.id);
   }
 }
@@ -103,7 +107,7 @@ function isOrdered({ teardown }: FlowRecord): boolean {
   return teardown === 'core' || teardown === 'shell';
 }
 
-function orderOf({ teardown, shell, core }: FlowRecord): readonly [Agent, Agent] {
+function orderOf({ teardown, shell, core }: FlowRecord): Order {
   return teardown === 'core' ? [core, shell] : [shell, core];
 }
 

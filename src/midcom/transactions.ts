@@ -166,6 +166,7 @@ export class Transactions {
         `flow ${id} is ${record.rule}; only a reserved one can be enabled`,
       );
     }
+    const before = record.teardown;
     record.rule = 'enabling';
     record.teardown = mode;
     try {
@@ -175,6 +176,7 @@ export class Transactions {
     } catch (error) {
       // A failed PER leaves the reservation (RFC 5189 section 2.3.9).
       if (record.rule === 'enabling') record.rule = 'reserved';
+      record.teardown = before;
       throw error;
     }
   }

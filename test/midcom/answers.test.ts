@@ -1,5 +1,6 @@
 /** Agents that answer what they hear of an end: who is asked in each teardown mode, and what waits for the answer. */
 import t from 'tap';
+import { SutureError } from '../../src/platform/errors.js';
 import { enableRequest, pairRequest, type RawAgent, type Request } from './support/raw-agent.js';
 import { INNER, OUTER, until } from './support/rig.js';
 import { CLOSED, flowIn, flowOf, scene, status } from './support/scene.js';
@@ -58,6 +59,23 @@ t.test('an answer that comes when the flow is over', async (t) => {
   t.match(fin, { kind: 2, toldBy: 2 }, 'told by the core, and before the end');
   t.match(closed, { kind: 1, flow: { reason: 'fin' } });
   t.equal(await core.ask(proceed(id, PEER)), 'SUT_FLOW_UNKNOWN');
+});
+
+t.test('a request to stitch that failed does not change who tells whom', async (t) => {
+  const { rig, shell, core } = await scene(t, {}, ['teardown']);
+  const { id } = flowOf(await shell.ask(pairRequest(OUTER, INNER)));
+  const flow = flowIn(rig, id);
+  const fins = (agent: RawAgent) => agent.events.filter(({ kind }) => kind === 2);
+  rig.backend.emit({ kind: 'fin', from: 'peer', flow });
+  await until(() => fins(core).length === 1);
+  rig.backend.failures.set('enable', new SutureError('SUT_TABLE_UNAVAILABLE', 'away'));
+  t.equal(await shell.ask(enableRequest(id, MODES.shell)), 'SUT_TABLE_UNAVAILABLE');
+  t.match(await core.ask(proceed(id, PEER)), { $case: 'proceed' }, 'the core is still the one that is asked');
+  await until(() => fins(shell).length === 1);
+  rig.backend.emit({ kind: 'fin', from: 'core', flow });
+  await until(() => fins(core).length === 2);
+  await shell.ask(status(id));
+  t.equal(fins(shell).length, 1, 'and is told first');
 });
 
 t.test('what is held of a flow of a former process goes on', async (t) => {

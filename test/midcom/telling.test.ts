@@ -18,6 +18,7 @@ interface Scene {
   /** `agent: kind from …`, in the order in which agents heard. */
   readonly heard: string[];
   readonly letGo: string[];
+  readonly record: FlowRecord;
   tell(kind: 'fin' | 'rst' | 'closing' | 'closed', from?: 'peer' | 'core', held?: boolean): void;
   wait(ms: number): void;
 }
@@ -44,7 +45,7 @@ function scene(teardown: TeardownMode, { answers = true, sessions = true } = {})
     letGo: (id, from) => letGo.push(`${id} ${from}`),
   });
   return {
-    ...{ telling, shell, core, heard, letGo },
+    ...{ telling, shell, core, record, heard, letGo },
     tell: (kind, from, held) => {
       const flow = snapshot('f', kind === 'closed' ? 'closed' : 'closing');
       const isState = kind === 'closing' || kind === 'closed';
@@ -92,6 +93,22 @@ t.test('core: in order to the end, though answers come when the flow is over', a
   telling.answered(core, 'f', 'peer');
   t.strictSame(heard, ['shell: fin peer by core', 'shell: fin core by core', 'shell: closed']);
   t.equal(telling.recordOf(core, 'f'), undefined);
+});
+
+t.test('a mode that changes while something waits changes nothing for that', async (t) => {
+  const { telling, core, heard, record, tell } = scene('core');
+  tell('fin', 'peer');
+  record.teardown = 'shell';
+  tell('closing');
+  telling.answered(core, 'f', 'peer');
+  t.strictSame(heard, [
+    'core: fin peer answer?',
+    'core: closing',
+    'shell: fin peer by core',
+    'shell: closing',
+  ]);
+  tell('fin', 'core');
+  t.strictSame(heard.slice(4), ['shell: fin core answer?']);
 });
 
 t.test('shell: the shell tells the core', async (t) => {
