@@ -1,6 +1,10 @@
 /**
  * The addresses that hosts route to: the active switch of a group has them on its interfaces, and says so on the links.
  *
+ * What always holds: what was asked for last is what is so in the end. Changes are made one after the other, and hooks
+ * too: two programs at once may end in any order, and an address that stays with a switch that lost its place is one
+ * that two hosts answer for.
+ *
  * Where no `virtualAddresses` are configured somebody else moves them: a hook's script, or a program like keepalived.
  */
 import type { Clock } from '../platform/clock.js';
@@ -23,6 +27,8 @@ export interface VirtualAddressParts {
 
 export class VirtualAddresses {
   private stopped = new AbortController();
+  private changing: Promise<void> = Promise.resolve();
+  private calling: Promise<void> = Promise.resolve();
 
   constructor(private readonly parts: VirtualAddressParts) {}
 
@@ -45,7 +51,17 @@ export class VirtualAddresses {
     this.stopped.abort();
   }
 
-  private async change(how: 'replace' | 'del'): Promise<void> {
+  private change(how: 'replace' | 'del'): Promise<void> {
+    this.changing = this.changing.then(() => this.runIp(how));
+    return this.changing;
+  }
+
+  private hook(role: 'active' | 'standby'): Promise<void> {
+    this.calling = this.calling.then(() => this.runHook(role));
+    return this.calling;
+  }
+
+  private async runIp(how: 'replace' | 'del'): Promise<void> {
     const { config, log } = this.parts;
     await Promise.all(
       config.virtualAddresses.map(async ({ interface: device, address }) => {
@@ -77,7 +93,7 @@ export class VirtualAddresses {
     }
   }
 
-  private async hook(role: 'active' | 'standby'): Promise<void> {
+  private async runHook(role: 'active' | 'standby'): Promise<void> {
     const { config, log } = this.parts;
     const program = config.hooks[role];
     if (program === undefined) return;
