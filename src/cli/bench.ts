@@ -4,7 +4,15 @@ import type { Action, CliContext } from './context.js';
 import { printJson, printLines } from './output.js';
 import type { BenchRequest } from './programs.js';
 
-export const BENCH_NAMES = ['throughput', 'latency', 'handover', 'rate', 'scale', 'userspace'] as const;
+export const BENCH_NAMES = [
+  'throughput',
+  'latency',
+  'handover',
+  'rate',
+  'scale',
+  'table',
+  'userspace',
+] as const;
 
 interface BenchOptions {
   readonly runs?: number;
