@@ -32,6 +32,15 @@ export interface FlowSnapshot {
   readonly history: readonly { readonly state: FlowState; readonly at: number }[];
 }
 
+/** Lists of the same length, one entry a flow. */
+export interface FlowStates {
+  readonly ids: readonly string[];
+  /** As numbered in `FLOW_STATES`. */
+  readonly states: Uint8Array;
+  /** 1 where another switch could go on with it: where a snapshot has `saved`. */
+  readonly savable: Uint8Array;
+}
+
 /** A stitched flow of another switch, or of a run before this one. Times as in a snapshot. */
 export interface RestoreRequest extends PairRequest {
   readonly saved: SavedFlow;
@@ -92,8 +101,10 @@ export interface DataPlane {
   proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
-  /** With `saved` where that is asked for. */
-  list(withSaved?: boolean): Promise<FlowSnapshot[]>;
+  /** Those of `ids`, or all; with `saved` where that is asked for. */
+  list(withSaved?: boolean, ids?: readonly string[]): Promise<FlowSnapshot[]>;
+  /** All flows, in as few words as a start with 100,000 of them has time for. */
+  states(): Promise<FlowStates>;
   /** Counters by name, of packets unless the name says otherwise. */
   counters(): Promise<Record<string, number>>;
   onEvent(listener: (event: FlowEvent) => void): void;

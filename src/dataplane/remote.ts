@@ -9,8 +9,18 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from './port.js';
+import { type Packed, packRestores, packSnapshots, unpackRestores, unpackSnapshots } from './packed.js';
+import type {
+  DataPlane,
+  FlowEvent,
+  FlowSide,
+  FlowSnapshot,
+  FlowStates,
+  PairRequest,
+  RestoreRequest,
+} from './port.js';
 
+const RESTORED_AT_ONCE = 2_000;
 const METHODS = [
   'forward',
   'restore',
@@ -22,6 +32,7 @@ const METHODS = [
   'proceed',
   'close',
   'list',
+  'states',
   'counters',
 ] as const;
 type Method = (typeof METHODS)[number];
@@ -57,14 +68,19 @@ export class DataPlaneService {
 
   private async serve({ call, method, args }: Request): Promise<void> {
     try {
-      const result = await (this.plane[method] as (...given: readonly unknown[]) => Promise<unknown>)(
-        ...args,
-      );
+      const result = await this.ask(method, args);
       this.port.postMessage({ call, result } satisfies Reply);
     } catch (thrown) {
       const { code, message } = asSutureError(thrown);
       this.port.postMessage({ call, code, message } satisfies Reply);
     }
+  }
+
+  private async ask(method: Method, args: readonly unknown[]): Promise<unknown> {
+    if (method === 'restore') return this.plane.restore(unpackRestores(args[0] as Packed));
+    const asked = this.plane[method] as (...given: readonly unknown[]) => Promise<unknown>;
+    const result = await asked.call(this.plane, ...args);
+    return method === 'list' ? packSnapshots(result as FlowSnapshot[]) : result;
   }
 }
 
@@ -104,8 +120,13 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('forward');
   }
 
-  restore(flows: readonly RestoreRequest[]): Promise<string[]> {
-    return this.call('restore', flows);
+  /** In parts, so that one thread packs the next while the other restores the last. */
+  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    const parts: Promise<string[]>[] = [];
+    for (let from = 0; from < flows.length; from += RESTORED_AT_ONCE) {
+      parts.push(this.call('restore', packRestores(flows.slice(from, from + RESTORED_AT_ONCE))));
+    }
+    return (await Promise.all(parts)).flat();
   }
 
   drop(ids: readonly string[]): Promise<void> {
@@ -136,8 +157,12 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
-  list(withSaved = false): Promise<FlowSnapshot[]> {
-    return withSaved ? this.call('list', true) : this.call('list');
+  async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    return unpackSnapshots(await this.call<Packed>('list', withSaved, ids));
+  }
+
+  states(): Promise<FlowStates> {
+    return this.call('states');
   }
 
   counters(): Promise<Record<string, number>> {

@@ -56,10 +56,14 @@ export function isRestorable(state: FlowState): state is RestorableState {
   return state === 'stitched' || state === 'closing';
 }
 
-/** Undefined for a flow that another switch can't go on with: the shell has a part of it, or it has ended. */
-export function saveFlow({ mode, state, outer, inner }: Flow): SavedFlow | undefined {
-  if (mode !== Mode.Direct || !isRestorable(state)) return undefined;
-  return { outer: saveConnection(outer), inner: saveConnection(inner) };
+/** False for a flow that another switch can't go on with: the shell has a part of it, or it has ended. */
+export function isSavable({ mode, state }: Pick<Flow, 'mode' | 'state'>): boolean {
+  return mode === Mode.Direct && isRestorable(state);
+}
+
+export function saveFlow(flow: Flow): SavedFlow | undefined {
+  if (!isSavable(flow)) return undefined;
+  return { outer: saveConnection(flow.outer), inner: saveConnection(flow.inner) };
 }
 
 function saveConnection(x: Connection): SavedConnection {

@@ -22,8 +22,9 @@ import {
   type Identity,
   identityOf,
   isOver,
-  isSame,
   isTurned,
+  type Live,
+  liveFlows,
   recordOf,
   requestFor,
   sortOut,
@@ -77,44 +78,54 @@ export class Control implements MidcomBackend {
   /** To be called before packets are carried and agents are served: open flows go on, or have ended. */
   async adopt(): Promise<void> {
     const { clock, log, plane, table } = this.parts;
-    const [records, all] = await Promise.all([table.list(), plane.list(true)]);
-    const live = this.following ? await this.withoutEnded(all) : all;
-    const { kept, restorable, stale, lost, unknown } = sortOut(records, live, clock.wall());
-    const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
+    const live = liveFlows(await plane.states());
+    if (this.following) await this.withoutEnded(live);
+    const sorted = sortOut(table.records(), live, clock.wall());
+    const { kept, restorable, stale, lost, unknown } = sorted;
+    // Only what is news is asked for in full: of 100,000 flows that is hardly any.
+    const news = [...sorted.changed.map(({ id }) => id), ...unknown];
+    const snapshots = new Map((await plane.list(true, news)).map((snapshot) => [snapshot.id, snapshot]));
+    const changed = sorted.changed.map((record) => this.changedSince(record, snapshots.get(record.id)));
+    const found = unknown.flatMap((id) => this.found(snapshots.get(id)) ?? []);
     const restored = new Set(await plane.restore(restorable.flatMap((one) => requestFor(one) ?? [])));
     await plane.drop(stale);
     const given = restorable.filter(({ id }) => !restored.has(id)).map((one) => lostFlow(one, clock.wall()));
-    for (const { record, before } of kept) if (!isSame(record, before)) await table.put(record);
-    for (const record of [...found, ...lost, ...given]) await table.put(record);
-    const open = [
-      ...kept.map(({ record }) => record),
-      ...found,
-      ...restorable.filter(({ id }) => restored.has(id)),
-    ];
+    for (const record of [...changed, ...found, ...lost, ...given]) await table.put(record);
+    const open = [...kept, ...changed, ...found, ...restorable.filter(({ id }) => restored.has(id))];
     for (const record of open) this.identities.set(record.id, identityOf(record));
     this.adopted = open.filter((record) => !isOver(record));
     Object.assign(this.reconciled, {
       restored: restored.size,
-      adopted: kept.length,
-      changed: kept.filter(({ record, before }) => record.state !== before.state).length,
+      adopted: kept.length + changed.length,
+      changed: changed.filter(({ state }, i) => state !== sorted.changed[i]?.state).length,
       unsaved: found.length,
       lost: lost.length + given.length,
       ended: stale.length,
       unknown: unknown.length - found.length,
     });
-    if (records.length + live.length > 0) log.info(this.reconciled, 'flows of an earlier run');
+    if (open.length + lost.length + stale.length + unknown.length > 0)
+      log.info(this.reconciled, 'flows of an earlier run');
+  }
+
+  private changedSince(before: FlowRecord, snapshot: FlowSnapshot | undefined): FlowRecord {
+    // Gone since it was counted: nobody carries it any more.
+    return snapshot ? recordOf(identityOf(before), snapshot) : lostFlow(before, this.parts.clock.wall());
+  }
+
+  private found(snapshot: FlowSnapshot | undefined): FlowRecord | undefined {
+    return snapshot && foundFlow(snapshot, this.parts.agentOf);
   }
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */
   async follow(): Promise<void> {
     const { log, plane, table } = this.parts;
     this.following = true;
-    const wanted = new Map((await table.list()).map((record) => [record.id, record]));
-    const live = await plane.list();
-    const strange = live.filter(({ id }) => !requestFor(wanted.get(id)));
-    await plane.drop(strange.map(({ id }) => id));
+    const wanted = new Map([...table.records()].map((record) => [record.id, record]));
+    const { ids } = await plane.states();
+    const strange = ids.filter((id) => !requestFor(wanted.get(id)));
+    await plane.drop(strange);
     await plane.forward();
-    log.info({ flows: live.length - strange.length }, 'standby: following the active switch');
+    log.info({ flows: ids.length - strange.length }, 'standby: following the active switch');
   }
 
   /** The active switch has changed these. */
@@ -128,9 +139,10 @@ export class Control implements MidcomBackend {
   }
 
   /** No packet comes to a standby, so what has ended there has fallen silent there, and nowhere else. */
-  private async withoutEnded(flows: readonly FlowSnapshot[]): Promise<FlowSnapshot[]> {
-    await this.parts.plane.drop(flows.filter(isOver).map(({ id }) => id));
-    return flows.filter((flow) => !isOver(flow));
+  private async withoutEnded(flows: Map<string, Live>): Promise<void> {
+    const ended = [...flows].filter(([, flow]) => isOver(flow)).map(([id]) => id);
+    for (const id of ended) flows.delete(id);
+    await this.parts.plane.drop(ended);
   }
 
   /** Takes no new flows, and leaves those that there are to another switch. */
@@ -298,7 +310,7 @@ export class Control implements MidcomBackend {
   async flow(id: string): Promise<FlowRecord | undefined> {
     const record = await this.parts.table.get(id);
     if (!record) return undefined;
-    const live = (await this.parts.plane.list()).find((snapshot) => snapshot.id === id);
+    const [live] = await this.parts.plane.list(false, [id]);
     return this.refreshed(record, live);
   }
 
@@ -334,7 +346,8 @@ export class Control implements MidcomBackend {
 
   private async forgetUnlisted(): Promise<void> {
     const listed = [...this.identities.keys()].filter((id) => !this.pairing.has(id));
-    const kept = new Set((await this.parts.table.list()).map(({ id }) => id));
+    const kept = new Set<string>();
+    for (const { id } of this.parts.table.records()) kept.add(id);
     for (const id of listed) if (!kept.has(id)) this.identities.delete(id);
   }
 }

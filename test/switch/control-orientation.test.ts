@@ -1,6 +1,7 @@
 /** A flow that the core opened, between the names of the data path and those of everyone else. */
 import t from 'tap';
 import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import { statesOf } from '../../src/dataplane/snapshot.js';
 import type { StitchOffsets } from '../../src/flow/endpoints.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
@@ -53,6 +54,9 @@ class Plane implements DataPlane {
   }
   async list() {
     return this.flow ? [this.flow] : [];
+  }
+  async states() {
+    return statesOf(this.flow ? [{ ...this.flow, savable: false }] : []);
   }
   onEvent(listener: (event: FlowEvent) => void) {
     this.listener = listener;

@@ -7,8 +7,8 @@
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
-import { isRestorable } from '../../flow/restore.js';
-import type { TeardownMode } from '../../flow/state.js';
+import { isRestorable, isSavable } from '../../flow/restore.js';
+import type { FlowState, TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
@@ -19,10 +19,12 @@ import type {
   FlowEvent,
   FlowSide,
   FlowSnapshot,
+  FlowStates,
   OnFrame,
   PairRequest,
   RestoreRequest,
 } from '../port.js';
+import { type BriefFlow, statesOf } from '../snapshot.js';
 import { ControlChannel, type Reply } from './control-channel.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
 import { Answer, ID_BYTES, LAYOUT } from './layout.js';
@@ -36,6 +38,8 @@ import { Restorer } from './restorer.js';
 import { savedOf } from './saved.js';
 
 const { datagram: DATAGRAM } = LAYOUT;
+/** In these nothing is asked of the process that takes a flow over. */
+const AT_REST: ReadonlySet<FlowState> = new Set(['watched', 'relayed', 'stitched']);
 const TICK_MS = 10;
 const SWEEP_MS = 1000;
 
@@ -210,13 +214,24 @@ export class KernelDataPlane implements DataPlane {
     return this.afterwards(known);
   }
 
-  async list(withSaved = false): Promise<FlowSnapshot[]> {
-    return [...this.store.all()].map((known) => {
+  async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    const wanted = ids ? ids.flatMap((id) => this.store.get(id) ?? []) : [...this.store.all()];
+    return wanted.map((known) => {
       const record = this.loaded.reader.read(known.slot);
       const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
       const saved = withSaved ? savedOf(record) : undefined;
       return { ...record.snapshot(this.epochOffset), ends, ...(saved && { saved }) };
     });
+  }
+
+  async states(): Promise<FlowStates> {
+    const flows: BriefFlow[] = [];
+    this.loaded.reader.each((record, slot) => {
+      const { generation, state } = record;
+      const known = this.store.at(slot, generation);
+      if (known) flows.push({ id: known.id, state, savable: isSavable(record) });
+    });
+    return statesOf(flows);
   }
 
   async counters(): Promise<Record<string, number>> {
@@ -388,18 +403,14 @@ export class KernelDataPlane implements DataPlane {
 
   /** Takes over the flows that a former process left in the kernel. */
   private adopt(): void {
-    const { reader } = this.loaded;
-    for (let slot = 0; slot < this.options.maxFlows; slot++) {
-      const record = reader.read(slot);
-      if (!record.used || !record.paired) continue;
-      const isIpv6 = record.endpoints(0).local.address.includes(':');
-      const known = { id: record.id, slot, generation: record.generation, isIpv6 };
+    this.loaded.reader.each((record, slot) => {
+      if (!record.used || !record.paired) return;
+      const { generation, holds, id, isIpv6, state } = record;
+      const known = { id, slot, generation, isIpv6 };
       this.store.add(known);
-      const flow = record.snapshot(this.epochOffset);
-      const { holds } = record;
-      if (flow.state !== 'watched' && flow.state !== 'relayed') this.follow(known, flow);
+      if (!AT_REST.has(state)) this.follow(known, record.snapshot(this.epochOffset));
       if (holds) this.tickLater(known, 0);
-    }
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Flow records, events and requests of the kernel path, from bytes and to bytes. */
 import type { ConnectionEndpoints, StitchOffsets } from '../../flow/endpoints.js';
+import type { Mode } from '../../flow/flow.js';
 import {
   BROKEN_REASONS,
   CLOSE_REASONS,
@@ -36,8 +37,8 @@ export class RecordView {
   get generation(): number {
     return this.bytes.readUInt32LE(FLOW.generation);
   }
-  get mode(): number {
-    return this.bytes.readUInt8(FLOW.mode);
+  get mode(): Mode {
+    return this.bytes.readUInt8(FLOW.mode) as Mode;
   }
   get state(): FlowState {
     return FLOW_STATES[this.bytes.readUInt8(FLOW.state)] as FlowState;
@@ -65,6 +66,9 @@ export class RecordView {
   }
   private connBits(conn: 0 | 1): number {
     return this.bytes.readUInt16LE(this.conn(conn) + CONN.far + SENDER.conn_bits);
+  }
+  get isIpv6(): boolean {
+    return !readTuple(this.bytes, this.conn(0) + CONN.tuple).isIpv4;
   }
   endpoints(conn: 0 | 1): ConnectionEndpoints {
     const tuple = readTuple(this.bytes, this.conn(conn) + CONN.tuple);

@@ -104,6 +104,16 @@ end
 return {'ok'}
 `);
 
+/**
+ * KEYS: the flows' own. Replies with a text for each, its fields' names and values with NULs between (none of them has
+ * one); it is empty for a flow that isn't there. One text in place of some forty is what makes reading 100,000 flows fast.
+ */
+const READ = script(`
+local texts = {}
+for i = 1, #KEYS do texts[i] = table.concat(redis.call('HGETALL', KEYS[i]), '\\0') end
+return texts
+`);
+
 /** When it has ended; before that from an earlier run of a switch of the same name; or from anybody. */
 export type TakeHow = 'free' | 'same-name' | 'force';
 
@@ -168,6 +178,17 @@ export function removeFlows(link: Link, keys: Keys, fence: Fence, ids: readonly 
     [keys.lease, keys.flows, ...flowKeys],
     [LAYOUT, fence.token, fence.number, ...ids],
   );
+}
+
+/** The fields of each flow, names and values in turn; nothing where there is none. */
+export async function readFlows(link: Link, keys: Keys, ids: readonly string[]): Promise<string[][]> {
+  const texts = (await run(
+    link,
+    READ,
+    ids.map((id) => keys.flow(id)),
+    [],
+  )) as readonly string[];
+  return texts.map((text) => (text === '' ? [] : text.split('\0')));
 }
 
 /** By its digest; a server that does not know it yet is given the text. */

@@ -137,6 +137,10 @@ export class RedisTable implements FlowTable {
     return this.memory.list(filter);
   }
 
+  records(): Iterable<FlowRecord> {
+    return this.memory.records();
+  }
+
   delete(id: string): Promise<boolean> {
     return this.memory.delete(id);
   }

@@ -13,7 +13,7 @@ import type { Backlog, Batch } from './backlog.js';
 import { type FaultKind, faultOf, type TableFault } from './faults.js';
 import { Follower, type OnFollowed } from './follower.js';
 import type { Health } from './health.js';
-import { readIds, readRecords } from './reader.js';
+import { loadRecords, readIds } from './reader.js';
 import type { TakeHow } from './scripts.js';
 import { type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
 
@@ -220,13 +220,13 @@ export class Writer {
   private async load(session: Session): Promise<void> {
     const { backlog, memory } = this.parts;
     const ids = await readIds(session.link, session.keys);
-    const records = await readRecords(session.link, session.keys, ids);
+    const records = await loadRecords(session.link, session.keys, ids);
     const found = new Set(records.map(({ id }) => id));
     for (const id of ids) if (!found.has(id)) backlog.forget(id);
     const endOf = ({ closedAt = Number.POSITIVE_INFINITY }: { closedAt?: number }): number => closedAt;
     // In the order of their ends, so that of too many the oldest go.
     records.sort((a, b) => (endOf(a) < endOf(b) ? -1 : 1));
-    for (const record of records) await memory.put(record);
+    memory.fill(records);
   }
 
   /** Resolves to whether all was written when it was told to stop. */
@@ -316,7 +316,7 @@ export class Writer {
     const strange = ids.filter((id) => memory.peek(id) === undefined && !backlog.isForgotten(id));
     if (this.compareWith === 'others') {
       // Another switch was active meanwhile, and is gone.
-      const records = await readRecords(link, keys, strange);
+      const records = await loadRecords(link, keys, strange);
       for (const record of records) await memory.put(lostFlow(record, clock.wall()));
     } else {
       for (let from = 0; from < strange.length; from += BATCH) {
