@@ -259,7 +259,6 @@ export class ControlClient implements SwitchClient {
       lastEvent: this.lastEvent,
     });
     const before = this.instance;
-    this.instance = instance;
     this.token = opened.token;
     if (!opened.resumed) this.lastEvent = 0;
     const watch = reservation.watch.map(rangeMessage);
@@ -274,6 +273,8 @@ export class ControlClient implements SwitchClient {
     else if (change === 'resumed') await this.catchUp(conversation, opened);
     const left = change === 'opened' ? await this.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
+    // Only now: a session that ends before leaves all of this to the next one.
+    this.instance = instance;
     this.becomeReady();
     this.tellSession(change, left);
     return opened.lifetimeSeconds;
@@ -296,13 +297,16 @@ export class ControlClient implements SwitchClient {
     const missed = opened.eventsLost || !opened.resumed;
     if (!missed && this.unansweredPairs === 0) return;
     const flows = await this.listOn(conversation);
-    if (this.unansweredPairs > 0) {
-      // Flows whose id never arrived: nobody here will ever use them.
-      const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
-      await Promise.allSettled(orphans.map(({ id }) => this.releaseOn(conversation, id)));
-      this.unansweredPairs = 0;
-    }
+    await this.releaseOrphans(conversation, flows);
     if (missed) this.makeUp(flows);
+  }
+
+  /** Flows whose id never arrived: nobody here will ever use them. */
+  private async releaseOrphans(conversation: Conversation, flows: readonly FlowSnapshot[]): Promise<void> {
+    if (this.unansweredPairs === 0) return;
+    const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
+    await Promise.allSettled(orphans.map(({ id }) => this.releaseOn(conversation, id)));
+    this.unansweredPairs = 0;
   }
 
   /** Tells as events what the lost events would have told. */
@@ -321,12 +325,12 @@ export class ControlClient implements SwitchClient {
 
   /** After a restart of the switch, or with another one: it may have flows of the one before. The others are gone. */
   private async keepListed(conversation: Conversation, opened: OpenResult): Promise<void> {
+    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
+    const flows = await this.listOn(conversation);
+    await this.releaseOrphans(conversation, flows);
     const before = new Set(this.known.keys());
     this.known.clear();
-    await conversation.request('changeLifetime', everything(opened.lifetimeSeconds));
-    for (const flow of await this.listOn(conversation))
-      if (before.has(flow.id)) this.known.set(flow.id, flow);
-    this.unansweredPairs = 0;
+    for (const flow of flows) if (before.has(flow.id)) this.known.set(flow.id, flow);
   }
 
   /** RLC at ½ to ⅝ of the lifetime (RFC 6887 section 11.2.1), for all that this agent reserved. */
