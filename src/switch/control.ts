@@ -43,6 +43,8 @@ export interface ControlParts {
   readonly drainLimit: number;
   /** The shell agent that an address belongs to. */
   readonly agentOf: (address: string) => string | undefined;
+  /** Whether an address is a core agent's. */
+  readonly isCore?: (address: string) => boolean;
 }
 
 export class Control implements MidcomBackend {
@@ -57,15 +59,15 @@ export class Control implements MidcomBackend {
   private readonly startedAt: number;
   /** What the last start found: flows by what became of them. */
   readonly reconciled: Record<string, number> = {};
-  /** The open flows that it found, for the agents. */
-  adopted: readonly FlowRecord[] = [];
+  /** What happened while a start told the agents of their flows; undefined at any other time. */
+  private untold: FlowEvent[] | undefined;
   private expiries = 0;
   private draining = false;
   private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
-    parts.plane.onEvent((event) => void this.take(event));
+    parts.plane.onEvent((event) => void (this.untold ? this.untold.push(event) : this.take(event)));
   }
 
   async start(): Promise<void> {
@@ -74,13 +76,27 @@ export class Control implements MidcomBackend {
     void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
   }
 
-  /** To be called before packets are carried and agents are served: open flows go on, or have ended. */
-  async adopt(): Promise<void> {
-    const { clock, log, plane, table } = this.parts;
+  /**
+   * To be called before packets are carried and agents are served: open flows go on, or have ended. `serve` gets those
+   * that go on, for the agents; what happens to them until it is done is told after it, for nobody would know them.
+   */
+  async adopt(serve: (open: readonly FlowRecord[]) => Promise<void> = async () => {}): Promise<void> {
+    this.untold = [];
+    try {
+      await serve(await this.findFlows());
+    } finally {
+      const { untold } = this;
+      this.untold = undefined;
+      for (const event of untold) void this.take(event);
+    }
+  }
+
+  private async findFlows(): Promise<FlowRecord[]> {
+    const { agentOf, clock, isCore = () => false, log, plane, table } = this.parts;
     const [records, all] = await Promise.all([table.list(), plane.list(true)]);
     const live = this.following ? await this.withoutEnded(all) : all;
     const { kept, restorable, stale, lost, unknown } = sortOut(records, live, clock.wall());
-    const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
+    const found = unknown.flatMap((snapshot) => foundFlow(snapshot, agentOf, isCore) ?? []);
     const restored = new Set(await plane.restore(restorable.flatMap((one) => requestFor(one) ?? [])));
     await plane.drop(stale);
     const given = restorable.filter(({ id }) => !restored.has(id)).map((one) => lostFlow(one, clock.wall()));
@@ -92,7 +108,6 @@ export class Control implements MidcomBackend {
       ...restorable.filter(({ id }) => restored.has(id)),
     ];
     for (const record of open) this.identities.set(record.id, identityOf(record));
-    this.adopted = open.filter((record) => !isOver(record));
     Object.assign(this.reconciled, {
       restored: restored.size,
       adopted: kept.length,
@@ -103,6 +118,7 @@ export class Control implements MidcomBackend {
       unknown: unknown.length - found.length,
     });
     if (records.length + live.length > 0) log.info(this.reconciled, 'flows of an earlier run');
+    return open.filter((record) => !isOver(record));
   }
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { identityOf, recordOf, sortOut } from '../../src/switch/adopt.js';
+import type { FlowState } from '../../src/flow/state.js';
+import { forAgents, identityOf, recordOf, sortOut } from '../../src/switch/adopt.js';
 import { lostFlow } from '../../src/table/lost.js';
 import { flowRecord } from '../contract/table.js';
 import { snapshot } from './fake-plane.js';
@@ -46,4 +47,16 @@ t.test('one that outlives it may have some, and some that the table never saw', 
     ['2'],
   );
   t.strictSame(unknown, [stranger]);
+});
+
+t.test('what may be enabled once more: what was not begun when its switch was lost', async (t) => {
+  const enabledIn = (state: FlowState): boolean =>
+    forAgents(flowRecord('1', { state, enabledAt: 5 })).isEnabled;
+  const states = ['watched', 'relayed', 'clamping', 'cutting', 'stitched', 'closing', 'refused'] as const;
+  t.strictSame(
+    states.filter((state) => !enabledIn(state)),
+    ['watched', 'relayed'],
+  );
+  const { id, agent: shell, outer, inner } = flowRecord('1');
+  t.strictSame(forAgents(flowRecord('1')), { id, shell, outer, inner, teardown: 'core', isEnabled: false });
 });
