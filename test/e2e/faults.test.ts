@@ -15,7 +15,7 @@ const PER_PHASE = 4;
 /** Other parts and faults on either path, so that both together have most of them. */
 const SHORT: Readonly<Record<string, readonly [Part, Fault][]>> = {
   kernel: [
-    ['switch', 'stop'],
+    ['switch', 'kill'],
     ['shell', 'kill'],
     ['core', 'cut'],
   ],

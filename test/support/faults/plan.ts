@@ -12,7 +12,8 @@ export type Part = (typeof PARTS)[number];
 export const FAULTS = ['kill', 'stop', 'cut', 'link', 'empty'] as const;
 export type Fault = (typeof FAULTS)[number];
 
-export const PHASES = ['relayed', 'cutting', 'stitched', 'closing'] as const;
+/** `opening`: opened at a random moment around the fault, which so finds them anywhere between SYN and stitched. */
+export const PHASES = ['relayed', 'cutting', 'stitched', 'closing', 'opening'] as const;
 export type Phase = (typeof PHASES)[number];
 
 export type Path = 'kernel' | 'userspace';
@@ -24,11 +25,13 @@ export interface Injection {
 
 /**
  * True where TCP itself would not have kept the connection: its bytes were in a process that is gone. A relayed one
- * is the shell's own, one that is being cut still has bytes there, and the userspace path carries packets itself.
+ * is the shell's own, one that is being cut still has bytes there, and the userspace path carries packets itself. Who
+ * connects where no route leads is told so at once.
  */
 export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): boolean {
+  if (fault === 'link') return phase === 'opening';
   if (fault !== 'kill' && fault !== 'empty') return false;
-  if (part === 'shell') return phase === 'relayed' || phase === 'cutting';
+  if (part === 'shell') return phase === 'relayed' || phase === 'cutting' || phase === 'opening';
   return part === 'switch' && path === 'userspace' && phase !== 'relayed';
 }
 

@@ -12,8 +12,8 @@ import { Load } from './load.js';
 import { Matrix } from './matrix.js';
 import { type Injection, type Path, sequence } from './plan.js';
 
-/** A fault comes this long after all connections are in their phases, at most. */
-const MOST_DELAY_MS = 200;
+/** A fault comes this long after all connections are in their phases, at most; meanwhile and after that others open. */
+const MOST_DELAY_MS = 500;
 /** For an end that is due; who is not heard of for longer is counted as silent. */
 const END_MS = 60_000;
 
@@ -59,7 +59,13 @@ async function one(
   await field.ready();
   // A half-closed connection goes on for as long as the fault may take, with a restart in it.
   const seconds = 5 + (injection.fault === 'kill' ? 0 : pauseMs / 1000);
-  const load = await Load.start(field, random, { perPhase, seconds, limitMs: END_MS });
+  const load = await Load.start(field, random, {
+    perPhase,
+    seconds,
+    limitMs: END_MS,
+    openMs: 2 * MOST_DELAY_MS,
+  });
+  load.open();
   await systemClock.sleep(random.int(0, MOST_DELAY_MS));
   await inject(field, injection, systemClock, pauseMs);
   await field.ready();
