@@ -302,8 +302,11 @@ async function dial({ port }) {
 async function liveLater(connection) {
   await opened;
   await sleep(connection.delayMs);
+  const since = performance.now();
   try {
-    return await live(connection, await dial(connection));
+    const wire = await dial(connection);
+    wire.worstMs = performance.now() - since;
+    return await live(connection, wire);
   } catch ({ code }) {
     const nowhere = { local: '', remote: '', written: 0, read: 0 };
     return { ...nowhere, outcome: OUTCOMES[code] ?? code, bytes: 0, worstMs: 0 };
