@@ -26,6 +26,8 @@ export interface FlowSnapshot {
   readonly toShellStitched: DirectionCounters;
   /** What it joins; told by a data path that keeps flows while no process is there, for the next one. */
   readonly ends?: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints };
+  /** As it was asked for with `enable`; told together with `ends`. */
+  readonly teardown?: TeardownMode;
   /** What another switch needs to go on with it; told with events, and where it is asked for. */
   readonly saved?: SavedFlow;
   /** Time of each state's beginning, milliseconds since the Unix epoch, in order. */

@@ -2,6 +2,7 @@
 import type { FlowSnapshot, FlowStates, RestoreRequest } from '../dataplane/port.js';
 import { isRestorable } from '../flow/restore.js';
 import { FLOW_STATES, type FlowState } from '../flow/state.js';
+import type { AdoptedFlow } from '../midcom/transactions.js';
 import { lostFlow } from '../table/lost.js';
 import type { FlowRecord } from '../table/port.js';
 import { turnRestore, turnSnapshot } from './orientation.js';
@@ -79,15 +80,39 @@ export function requestFor(record: FlowRecord | undefined): RestoreRequest | und
   return isTurned(record) ? turnRestore(request) : request;
 }
 
-/** A record for a flow that only the data path has; undefined when its ends or its agent can't be told. */
+/**
+ * A record for a flow that only the data path has; undefined when its ends or its agent can't be told. The data path's
+ * outer connection is the one that came to the shell: when that came from a core, the core opened the flow.
+ */
 export function foundFlow(
   snapshot: FlowSnapshot,
   agentOf: (address: string) => string | undefined,
+  isCore: (address: string) => boolean,
 ): FlowRecord | undefined {
-  const { ends, history, id } = snapshot;
+  const { ends, history, id, teardown } = snapshot;
   const agent = ends && agentOf(ends.outer.local.address);
   if (!ends || agent === undefined) return undefined;
-  return recordOf({ id, agent, ...ends, openedAt: history[0]?.at ?? 0 }, snapshot);
+  const byCore = isCore(ends.outer.remote.address) && !isCore(ends.inner.remote.address);
+  const identity: Identity = {
+    id,
+    agent,
+    ...(byCore ? { outer: ends.inner, inner: ends.outer, openedBy: 'core' } : ends),
+    openedAt: history[0]?.at ?? 0,
+    ...(teardown && { teardown }),
+  };
+  return recordOf(identity, snapshot);
+}
+
+/** For its agents. One that was about to be enabled when its switch was lost may be enabled again. */
+export function forAgents({
+  id,
+  agent: shell,
+  outer,
+  inner,
+  teardown = 'core',
+  state,
+}: FlowRecord): AdoptedFlow {
+  return { id, shell, outer, inner, teardown, isEnabled: state !== 'watched' && state !== 'relayed' };
 }
 
 export function identityOf(record: FlowRecord): Identity {

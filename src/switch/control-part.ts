@@ -12,6 +12,7 @@ import { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
+import { forAgents } from './adopt.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
@@ -50,7 +51,9 @@ export class ControlPart {
       config.agents.find(({ role, addresses }) => role === 'shell' && addresses.includes(address))?.name;
     const { drainLimit } = config.timers;
     this.shared = config.standby && table instanceof RedisTable ? table : undefined;
-    const control = new Control({ plane, table, clock, log, drainLimit, agentOf });
+    const isCore = (address: string): boolean =>
+      config.agents.some(({ role, addresses }) => role === 'core' && addresses.includes(address));
+    const control = new Control({ plane, table, clock, log, drainLimit, agentOf, isCore });
     const server = new ControlServer({
       name: config.name,
       listen: config.control.listen,
@@ -133,18 +136,11 @@ export class ControlPart {
 
   /** Nothing is carried and no agent is served before what was there is known. */
   private async takeOver(control: Control, server: ControlServer, plane: DataPlane): Promise<void> {
-    await control.adopt();
-    const flows = control.adopted.map(({ id, agent, outer, inner, teardown = 'core', enabledAt }) => ({
-      id,
-      shell: agent,
-      outer,
-      inner,
-      teardown,
-      isEnabled: enabledAt !== undefined,
-    }));
-    const strange = await server.adopt(flows);
-    if (strange.length > 0)
-      this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
+    await control.adopt(async (open) => {
+      const strange = await server.adopt(open.map(forAgents));
+      if (strange.length > 0)
+        this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
+    });
     await plane.forward();
     this.become('active');
   }

@@ -44,6 +44,8 @@ export interface ControlParts {
   readonly drainLimit: number;
   /** The shell agent that an address belongs to. */
   readonly agentOf: (address: string) => string | undefined;
+  /** Whether an address is a core agent's. */
+  readonly isCore?: (address: string) => boolean;
 }
 
 export class Control implements MidcomBackend {
@@ -58,15 +60,15 @@ export class Control implements MidcomBackend {
   private readonly startedAt: number;
   /** What the last start found: flows by what became of them. */
   readonly reconciled: Record<string, number> = {};
-  /** The open flows that it found, for the agents. */
-  adopted: readonly FlowRecord[] = [];
+  /** What happened while a start told the agents of their flows; undefined at any other time. */
+  private untold: FlowEvent[] | undefined;
   private expiries = 0;
   private draining = false;
   private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
-    parts.plane.onEvent((event) => void this.take(event));
+    parts.plane.onEvent((event) => void (this.untold ? this.untold.push(event) : this.take(event)));
   }
 
   async start(): Promise<void> {
@@ -75,8 +77,22 @@ export class Control implements MidcomBackend {
     void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
   }
 
-  /** To be called before packets are carried and agents are served: open flows go on, or have ended. */
-  async adopt(): Promise<void> {
+  /**
+   * To be called before packets are carried and agents are served: open flows go on, or have ended. `serve` gets those
+   * that go on, for the agents; what happens to them until it is done is told after it, for nobody would know them.
+   */
+  async adopt(serve: (open: readonly FlowRecord[]) => Promise<void> = async () => {}): Promise<void> {
+    this.untold = [];
+    try {
+      await serve(await this.findFlows());
+    } finally {
+      const { untold } = this;
+      this.untold = undefined;
+      for (const event of untold) void this.take(event);
+    }
+  }
+
+  private async findFlows(): Promise<FlowRecord[]> {
     const { clock, log, plane, table } = this.parts;
     const live = liveFlows(await plane.states());
     if (this.following) await this.withoutEnded(live);
@@ -93,7 +109,6 @@ export class Control implements MidcomBackend {
     for (const record of [...changed, ...found, ...lost, ...given]) await table.put(record);
     const open = [...kept, ...changed, ...found, ...restorable.filter(({ id }) => restored.has(id))];
     for (const record of open) this.identities.set(record.id, identityOf(record));
-    this.adopted = open.filter((record) => !isOver(record));
     Object.assign(this.reconciled, {
       restored: restored.size,
       adopted: kept.length + changed.length,
@@ -105,6 +120,7 @@ export class Control implements MidcomBackend {
     });
     if (open.length + lost.length + stale.length + unknown.length > 0)
       log.info(this.reconciled, 'flows of an earlier run');
+    return open.filter((record) => !isOver(record));
   }
 
   private changedSince(before: FlowRecord, snapshot: FlowSnapshot | undefined): FlowRecord {
@@ -113,7 +129,8 @@ export class Control implements MidcomBackend {
   }
 
   private found(snapshot: FlowSnapshot | undefined): FlowRecord | undefined {
-    return snapshot && foundFlow(snapshot, this.parts.agentOf);
+    const { agentOf, isCore = () => false } = this.parts;
+    return snapshot && foundFlow(snapshot, agentOf, isCore);
   }
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { liveFlows, sortOut } from '../../src/switch/adopt.js';
+import type { FlowState } from '../../src/flow/state.js';
+import { forAgents, liveFlows, sortOut } from '../../src/switch/adopt.js';
 import { lostFlow } from '../../src/table/lost.js';
 import { flowRecord } from '../contract/table.js';
 
@@ -48,4 +49,16 @@ t.test('one that outlives it may have some, and some that the table never saw', 
   t.strictSame(ids(changed), ['3', '4'], 'in another one, or with more to save');
   t.strictSame(ids(lost), ['2']);
   t.strictSame(unknown, ['x']);
+});
+
+t.test('what may be enabled once more: what was not begun when its switch was lost', async (t) => {
+  const enabledIn = (state: FlowState): boolean =>
+    forAgents(flowRecord('1', { state, enabledAt: 5 })).isEnabled;
+  const states = ['watched', 'relayed', 'clamping', 'cutting', 'stitched', 'closing', 'refused'] as const;
+  t.strictSame(
+    states.filter((state) => !enabledIn(state)),
+    ['watched', 'relayed'],
+  );
+  const { id, agent: shell, outer, inner } = flowRecord('1');
+  t.strictSame(forAgents(flowRecord('1')), { id, shell, outer, inner, teardown: 'core', isEnabled: false });
 });

@@ -69,7 +69,7 @@ class Plane implements DataPlane {
   }
 }
 
-function scene() {
+function scene(cores: readonly string[] = []) {
   const plane = new Plane();
   const table = new MemoryTable();
   const control = new Control({
@@ -79,6 +79,7 @@ function scene() {
     log: silentLog(),
     drainLimit: 0,
     agentOf: () => 'a1',
+    isCore: (address) => cores.includes(address),
   });
   const pair = (openedBy: 'peer' | 'core') =>
     control.pair({ id: 'f', outer: OUTER, inner: INNER, shell: 'a1', core: 'b1', openedBy });
@@ -140,6 +141,20 @@ t.test('what the core opened is turned, both ways', async (t) => {
   t.match(await control.flows({}), [expected]);
   t.match(flowDetail((await table.get('f')) as FlowRecord), { openedBy: 'core', stitchCause: ['now'] });
   t.match(await control.close('f'), TURNED);
+});
+
+t.test('a flow that a table never knew says by its ends who opened it', async (t) => {
+  const ends = { outer: INNER, inner: OUTER };
+  const found = async (cores: readonly string[]) => {
+    const { plane, table, control } = scene(cores);
+    plane.flow = { ...plane.become('stitched', 'f'), ends, teardown: 'control' };
+    await control.adopt();
+    return table.get('f');
+  };
+  const turned = { ...TURNED, outer: OUTER, inner: INNER, openedBy: 'core', teardown: 'control' };
+  t.match(await found(['10.0.3.2']), turned, 'it came from a core');
+  t.match(await found(['10.0.1.2']), { ...AS_IT_CAME, ...ends, openedBy: undefined }, 'it goes to a core');
+  t.match(await found(['10.0.1.2', '10.0.3.2']), { ...ends, openedBy: undefined }, 'and between two of them');
 });
 
 t.test('a stitch that was not begun has no cause', async (t) => {

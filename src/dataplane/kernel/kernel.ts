@@ -218,9 +218,10 @@ export class KernelDataPlane implements DataPlane {
     const wanted = ids ? ids.flatMap((id) => this.store.get(id) ?? []) : [...this.store.all()];
     return wanted.map((known) => {
       const record = this.loaded.reader.read(known.slot);
+      const { teardown } = record;
       const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
       const saved = withSaved ? savedOf(record) : undefined;
-      return { ...record.snapshot(this.epochOffset), ends, ...(saved && { saved }) };
+      return { ...record.snapshot(this.epochOffset), ends, teardown, ...(saved && { saved }) };
     });
   }
 

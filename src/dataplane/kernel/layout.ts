@@ -105,6 +105,7 @@ export const ID_BYTES = 16;
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
 export const FlowBit = { Paired: 1, Superseded: 2 } as const;
+export const FLOW_TEARDOWN = 0x0c;
 export const FLOW_TEARDOWN_SHIFT = 2;
 export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8, Heard: 16 } as const;
 export const ConnBit = {

@@ -8,11 +8,23 @@ import {
   type FlowReason,
   type FlowState,
   REFUSAL_REASONS,
+  TEARDOWN_MODES,
+  type TeardownMode,
 } from '../../flow/state.js';
 import { destinationOf, sourceOf, tupleOf } from '../../wire/endpoint.js';
 import { TUPLE_WORDS, Tuple } from '../../wire/tuple.js';
 import type { FlowEvent, FlowSnapshot, SegmentFacts } from '../port.js';
-import { ConnBit, EventKind, FlowBit, ID_BYTES, LAYOUT, SenderBit, TIMED_STATES } from './layout.js';
+import {
+  ConnBit,
+  EventKind,
+  FLOW_TEARDOWN,
+  FLOW_TEARDOWN_SHIFT,
+  FlowBit,
+  ID_BYTES,
+  LAYOUT,
+  SenderBit,
+  TIMED_STATES,
+} from './layout.js';
 
 const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST } = LAYOUT;
 
@@ -48,6 +60,10 @@ export class RecordView {
   }
   get id(): string {
     return readId(this.bytes, FLOW.id);
+  }
+  get teardown(): TeardownMode {
+    const mode = (this.bytes.readUInt8(FLOW.bits) & FLOW_TEARDOWN) >> FLOW_TEARDOWN_SHIFT;
+    return TEARDOWN_MODES[mode] as TeardownMode;
   }
   /** When the last packet passed, in milliseconds of the kernel's clock modulo 2³². */
   get lastAt(): number {
