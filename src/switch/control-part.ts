@@ -73,7 +73,11 @@ export class ControlPart {
     });
     this.discovery = new DiscoveryService({ config, clock, log, epoch: () => control.epoch() });
     const { discovery, shared } = this;
-    const admin = new Admin({ config, plane, table, control, server, discovery, clock, shared });
+    const group = shared && {
+      isActive: () => shared.isLeader && this.isActive,
+      promote: () => this.promote(shared),
+    };
+    const admin = new Admin({ config, plane, table, control, server, discovery, clock, group });
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.control = control;
     if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
@@ -121,6 +125,13 @@ export class ControlPart {
     const wasLeader = this.shared?.isLeader === true;
     await this.base.stop(signal);
     return leave && (!wasLeader || (await this.shared?.hasSuccessor()) === true);
+  }
+
+  /** Resolves once it has taken over all that the active switch had. */
+  private async promote(shared: RedisTable): Promise<void> {
+    if (!shared.isLeader) shared.promote();
+    await shared.leading;
+    await this.taking;
   }
 
   private become(role: Role): void {
