@@ -31,20 +31,22 @@ export interface LinkOptions {
 }
 
 export class Link {
-  /** Resolves when the connection is gone, whoever ended it. */
-  readonly gone: Promise<void>;
+  private readonly over = new AbortController();
   private isOpen = true;
 
   private constructor(
     private readonly client: RedisClient,
     private readonly options: LinkOptions,
   ) {
-    this.gone = new Promise((resolve) => {
-      client.once('end', () => {
-        this.isOpen = false;
-        resolve();
-      });
+    client.once('end', () => {
+      this.isOpen = false;
+      this.over.abort();
     });
+  }
+
+  /** Aborts when the connection is gone, whoever ended it. */
+  get gone(): AbortSignal {
+    return this.over.signal;
   }
 
   static async open(options: LinkOptions): Promise<Link> {

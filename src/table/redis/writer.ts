@@ -333,12 +333,14 @@ export class Writer {
     const { backlog, clock } = this.parts;
     const timer = new AbortController();
     const stop = (): void => timer.abort();
-    const { signal } = this.stopping;
-    signal.addEventListener('abort', stop, { once: true });
+    // Listeners that go again: a promise that stays for long keeps all that ever waited for it.
+    const signals = [this.stopping.signal, session.link.gone];
+    for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+    if (session.link.gone.aborted) stop();
     const sleeping = clock.sleep(Math.max(0, ms), timer.signal).catch(() => {});
-    await Promise.race([backlog.filled(timer.signal), sleeping, session.link.gone]);
+    await Promise.race([backlog.filled(timer.signal), sleeping]);
     timer.abort();
-    signal.removeEventListener('abort', stop);
+    for (const signal of signals) signal.removeEventListener('abort', stop);
     session.link.check();
     // What is put in the same turn of the event loop is written together.
     await new Promise<void>((resolve) => setImmediate(resolve));
