@@ -21,6 +21,15 @@ import { LAYOUT } from './keys.js';
 import { savedFrom, savedText } from './saved.js';
 
 export type FlowHash = Readonly<Record<string, string>>;
+/** Its names and values in turn. */
+export type FlowTexts = readonly string[];
+
+/** As `encodeRecord` writes them. */
+const FIELDS = [
+  ...['v', 'state', 'reason', 'agent', 'outer.local', 'outer.remote', 'inner.local', 'inner.remote'],
+  ...['up', 'down', 'toShell', 'opened', 'enabled', 'stitched', 'closed', 'openedBy', 'teardown', 'cause'],
+  ...['stitch.outer', 'stitch.inner', 'history'],
+];
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
@@ -54,9 +63,13 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
   };
 }
 
-/** Throws SUT_TABLE_LAYOUT for what is no record of this layout. */
 export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecord {
-  const fields = new Fields(key, hash);
+  return decodeTexts(key, id, Object.entries(hash).flat());
+}
+
+/** Throws SUT_TABLE_LAYOUT for what is no record of this layout. */
+export function decodeTexts(key: string, id: string, texts: FlowTexts): FlowRecord {
+  const fields = new Fields(key, texts);
   const layout = fields.number('v');
   if (layout > LAYOUT) {
     throw new SutureError(
@@ -92,13 +105,6 @@ export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecor
   return record;
 }
 
-/** A hash as its names and values in turn. */
-export function hashOf(texts: readonly string[]): FlowHash {
-  const hash: Record<string, string> = {};
-  for (let i = 0; i + 1 < texts.length; i += 2) hash[texts[i] as string] = texts[i + 1] as string;
-  return hash;
-}
-
 /** When the record may be forgotten, as a score of the sorted set. */
 export function expiryScore({ closedAt }: FlowRecord, keepClosedMs: number): string {
   return closedAt === undefined ? 'inf' : String(closedAt + keepClosedMs);
@@ -120,11 +126,20 @@ function signed(value: number): string {
 class Fields {
   constructor(
     private readonly key: string,
-    private readonly hash: FlowHash,
+    private readonly texts: FlowTexts,
   ) {}
 
   text(name: string): string {
-    return this.hash[name] ?? this.fail(name);
+    return this.find(name) ?? this.fail(name);
+  }
+
+  /** First where Redis has it when `encodeRecord` wrote the hash at once, and all of it is compact. */
+  private find(name: string): string | undefined {
+    const { texts } = this;
+    const usual = PLACES.get(name) ?? 0;
+    if (texts[usual] === name) return texts[usual + 1];
+    for (let i = 0; i < texts.length; i += 2) if (texts[i] === name) return texts[i + 1];
+    return undefined;
   }
 
   number(name: string): number {
@@ -171,7 +186,7 @@ class Fields {
 
   /** It is there, and set. */
   has(name: string): boolean {
-    return (this.hash[name] ?? '') !== '';
+    return (this.find(name) ?? '') !== '';
   }
 
   openedBy(name: string): 'peer' | 'core' {
@@ -196,14 +211,14 @@ class Fields {
 
   saved(outer: string, inner: string): SavedFlow | undefined {
     try {
-      return savedFrom(this.hash[outer] ?? '', this.hash[inner] ?? '');
+      return savedFrom(this.find(outer) ?? '', this.find(inner) ?? '');
     } catch {
       return this.fail(outer);
     }
   }
 
   private fail(name: string): never {
-    const found = this.hash[name];
+    const found = this.find(name);
     throw new SutureError(
       'SUT_TABLE_LAYOUT',
       `${this.key} is no record of layout ${LAYOUT}: its field ${name} is ${found === undefined ? 'missing' : JSON.stringify(found.slice(0, 80))}`,
@@ -211,6 +226,8 @@ class Fields {
   }
 }
 
+/** Of each field among the texts of a hash. */
+const PLACES: ReadonlyMap<string, number> = new Map(FIELDS.map((name, i) => [name, 2 * i]));
 const [ZERO, NINE] = [0x30, 0x39];
 
 /** Of the digits from `from` to `end`; undefined where there are others, or none. */

@@ -2,7 +2,7 @@
 import { redisName } from '../../platform/config/index.js';
 import { SutureError } from '../../platform/errors.js';
 import { type FlowFilter, type FlowReader, type FlowRecord, listed } from '../port.js';
-import { decodeRecord, hashOf } from './codec.js';
+import { decodeRecord, decodeTexts } from './codec.js';
 import { faultOf } from './faults.js';
 import { type Keys, keysOf, LAYOUT } from './keys.js';
 import { Link, type LinkOptions } from './link.js';
@@ -52,7 +52,7 @@ export async function loadRecords(link: Link, keys: Keys, ids: readonly string[]
     reading.catch(() => {});
     for (const [i, texts] of replies.entries()) {
       const id = ids[from + i] ?? '';
-      if (texts.length > 0) records.push(decodeRecord(keys.flow(id), id, hashOf(texts)));
+      if (texts.length > 0) records.push(decodeTexts(keys.flow(id), id, texts));
     }
   }
   return records;
