@@ -89,9 +89,16 @@ export interface DataPlane {
   proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
+  /**
+   * Another switch of the group leads from now on, and this one carries stitched flows beside it: what it can't judge goes
+   * to the leader, by whose MAC addresses it is given, by interface. Undefined: this one leads.
+   */
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void>;
   /** With `saved` where that is asked for. */
   list(withSaved?: boolean): Promise<FlowSnapshot[]>;
   /** Counters by name, of packets unless the name says otherwise. */
   counters(): Promise<Record<string, number>>;
   onEvent(listener: (event: FlowEvent) => void): void;
+  /** While it steers: a packet came of a flow that it may not have been given yet. Not called for each. */
+  onMiss(listener: () => void): void;
 }

@@ -21,6 +21,7 @@ const METHODS = [
   'enable',
   'proceed',
   'close',
+  'steer',
   'list',
   'counters',
 ] as const;
@@ -35,7 +36,8 @@ interface Request {
 type Reply =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly code: ErrorCode; readonly message: string }
-  | { readonly event: FlowEvent };
+  | { readonly event: FlowEvent }
+  | { readonly missed: true };
 
 export class DataPlaneService {
   constructor(
@@ -44,6 +46,7 @@ export class DataPlaneService {
   ) {
     port.on('message', (request: Request) => void this.serve(request));
     plane.onEvent((event) => port.postMessage({ event } satisfies Reply));
+    plane.onMiss(() => port.postMessage({ missed: true } satisfies Reply));
   }
 
   /** Serves what has come in; for when the event loop may not get to it for a while. */
@@ -77,6 +80,7 @@ interface Waiting {
 export class RemoteDataPlane implements DataPlane {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private readonly missListeners: (() => void)[] = [];
   private calls = 0;
 
   constructor(
@@ -136,6 +140,10 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    return this.call('steer', leader);
+  }
+
   list(withSaved = false): Promise<FlowSnapshot[]> {
     return withSaved ? this.call('list', true) : this.call('list');
   }
@@ -146,6 +154,10 @@ export class RemoteDataPlane implements DataPlane {
 
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);
+  }
+
+  onMiss(listener: () => void): void {
+    this.missListeners.push(listener);
   }
 
   private call<Result>(method: Method, ...args: readonly unknown[]): Promise<Result> {
@@ -159,6 +171,10 @@ export class RemoteDataPlane implements DataPlane {
   private receive(reply: Reply): void {
     if ('event' in reply) {
       for (const listener of this.listeners) listener(reply.event);
+      return;
+    }
+    if ('missed' in reply) {
+      for (const listener of this.missListeners) listener();
       return;
     }
     const waiting = this.waiting.get(reply.call);

@@ -107,7 +107,7 @@ export class Admin implements AdminBackend {
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
-      ...(this.parts.shared && { role: this.parts.shared.isLeader ? 'active' : 'standby' }),
+      ...(this.parts.shared && { role: this.role(this.parts.shared.isLeader) }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -119,6 +119,11 @@ export class Admin implements AdminBackend {
         ...prefixed('start', control.reconciled),
       },
     };
+  }
+
+  private role(isLeader: boolean): NonNullable<StatsView['role']> {
+    if (isLeader) return 'active';
+    return this.parts.config.scaleOut ? 'carrying' : 'standby';
   }
 
   onFlow(listener: (record: FlowRecord) => void): () => void {

@@ -26,7 +26,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
     } catch (error) {
       const { code, message } = asSutureError(error);
       // A wrong config stays wrong on the other path.
-      if (config.dataplane === 'kernel' || !code.startsWith('SUT_DATAPLANE')) throw error;
+      if (config.dataplane === 'kernel' || config.scaleOut || !code.startsWith('SUT_DATAPLANE')) throw error;
       log.warn({ why: message }, 'data path: userspace, because the kernel path is not available');
     }
   }
@@ -59,6 +59,7 @@ async function startKernel({ config, clock, log }: DataPlaneParts): Promise<Data
     bpffs: config.bpffs,
     maxFlows: config.limits.flows,
     engine: engineOptions(config),
+    shells: config.agents.flatMap(({ role, addresses }) => (role === 'shell' ? addresses : [])),
     clock,
     log,
   });
@@ -67,5 +68,6 @@ async function startKernel({ config, clock, log }: DataPlaneParts): Promise<Data
 }
 
 function engineOptions(config: SwitchConfig) {
-  return { ...config.timers, clampCap: config.clampCap, maxUnpaired: config.limits.halfOpen };
+  const { clampCap, limits, scaleOut, timers } = config;
+  return { ...timers, clampCap, maxUnpaired: limits.halfOpen, shared: scaleOut };
 }

@@ -12,6 +12,7 @@ import { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
+import { Carrying } from './carrying.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
@@ -35,6 +36,7 @@ export class ControlPart {
   private readonly active: Lifecycle;
   private readonly control: Control;
   private readonly shared: RedisTable | undefined;
+  private readonly carrying: Carrying | undefined;
   private isActive = false;
   /** Of a standby: it becomes the active one. */
   private taking: Promise<void> = Promise.resolve();
@@ -74,6 +76,8 @@ export class ControlPart {
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.control = control;
     if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
+    if (shared && config.scaleOut)
+      this.carrying = new Carrying({ config, plane, table: shared, control, log });
     // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.
     this.base = new Lifecycle(shared ? [plane, table, adminServer] : [plane, table]);
     this.active = new Lifecycle([
@@ -145,6 +149,8 @@ export class ControlPart {
     const strange = await server.adopt(flows);
     if (strange.length > 0)
       this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
+    // Only now: until its flows are known, what comes for them is better off with nobody.
+    await this.carrying?.lead();
     await plane.forward();
     this.become('active');
   }

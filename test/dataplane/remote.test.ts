@@ -37,11 +37,13 @@ function fakePlane(calls: unknown[][]) {
     },
     proceed: note('proceed', SNAPSHOT),
     close: note('close', SNAPSHOT),
+    steer: note('steer', undefined),
     list: note('list', [SNAPSHOT]),
     counters: note('counters', { received: 7 }),
     onEvent: (listener) => {
       tell = listener;
     },
+    onMiss: () => {},
   };
   return { plane, tell: (event: FlowEvent) => tell(event) };
 }

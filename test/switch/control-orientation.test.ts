@@ -32,6 +32,8 @@ class Plane implements DataPlane {
   async drop() {}
   async own() {}
   async disown() {}
+  async steer() {}
+  onMiss() {}
   async counters() {
     return {};
   }
