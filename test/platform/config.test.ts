@@ -50,6 +50,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     group: 'default',
     durability: 'strict',
     standby: false,
+    scaleOut: false,
     virtualAddresses: [],
     hooks: {},
     redis: { timeout: 1_000, lease: 2_000, queue: 100_000, events: 10_000 },
