@@ -26,6 +26,11 @@ const CONFIG = {
   ),
 };
 
+const SCANNED = 10_000;
+/** bpf/carry.h, and src/table/redis/writer.ts. */
+const MISS_GAP_MS = 5;
+const LOOK_GAP_MS = 10;
+
 t.test('two switches carry packets of the same flows', async (t) => {
   const rig = await Rig.up(t, { standby: true });
   await rig.tool('w', ['ip', 'addr', 'add', `${REDIS}/24`, 'dev', 'br-b']);
@@ -131,6 +136,30 @@ t.test('two switches carry packets of the same flows', async (t) => {
     await take(rig, 'spray');
   });
 
+  await t.test(`${SCANNED} packets of unknown connections come to the follower`, async (t) => {
+    await take(rig, 's2');
+    const before = await second.stats();
+    const [reads, began] = [await redisReads(rig), Date.now()];
+    await rig.client('scan.py', {
+      source: addressOf('e', 4),
+      destination: addressOf('a', 4),
+      count: SCANNED,
+    });
+    const counters = (await second.stats()).counters;
+    const more = (name: string): number => (counters[name] ?? 0) - (before.counters[name] ?? 0);
+    const [made, ms] = [(await redisReads(rig)) - reads, Date.now() - began];
+    t.comment(
+      `${more('dataplane.steered')} steered, ${more('dataplane.missed')} told of, ${made} reads of Redis in ${ms} ms`,
+    );
+    t.ok(more('dataplane.steered') >= SCANNED, 'all went on to the leader');
+    t.ok(
+      more('dataplane.missed') > 0 && more('dataplane.missed') <= ms / MISS_GAP_MS + 1,
+      'few were told of',
+    );
+    t.ok(made <= ms / LOOK_GAP_MS + 1, 'Redis was read a bounded number of times');
+    await take(rig, 'spray');
+  });
+
   /** Rounds of many connections, until `change` is done and all is in the other switch's hands. */
   async function through(t: Test, admin: AdminClient, change: () => Promise<void>): Promise<void> {
     const go = rig.go();
@@ -199,6 +228,12 @@ async function someFlow(rig: Rig, admin: AdminClient, state: 'stitched'): Promis
     30_000,
     () => `no flow is ${state}`,
   );
+}
+
+/** How often the stream of changes was read. */
+async function redisReads(rig: Rig): Promise<number> {
+  const text = await rig.tool('w', ['redis-cli', '-h', REDIS, 'info', 'commandstats']);
+  return Number(/cmdstat_xread:calls=(\d+)/.exec(text)?.[1] ?? 0);
 }
 
 /** All is in Redis. */
