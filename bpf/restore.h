@@ -4,11 +4,14 @@
 
 /*
  * Fields that a stitched flow has no use for any more, by what they hold then, if a bit says so: when the leader was given
- * a packet last, and its number; and when the end was asked last where it stands.
+ * a packet last, and its number; or when the end was asked last where it stands, and where its own stream and the other one
+ * end by the RST that led to it.
  */
 #define STEERED_AT cut
 #define STEERED_SEQ cut_max
 #define ASKED_AT told_shell_edge
+#define ASKED_END cut
+#define ASKED_ACK cut_max
 
 static __always_inline int is_restored(const struct flow *f)
 {

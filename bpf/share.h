@@ -18,15 +18,26 @@ static __always_inline void learn_from_ack(const struct flow *f, const struct co
 	u32 acked = s->ack - y->delta;
 
 	far->max = seq_max(far->max, acked);
-	note_sent(far, fin_seen(far) && acked == far->fin_end ? acked - 1 : acked);
+	note_sent(far, acked);
 }
 
-/* A RST that counts stands at the end of all that X sent. */
+/* A RST that counts stands at the end of all that X sent; so did one before it that could not be judged. */
 static __always_inline void learn_from_reset(const struct flow *f, struct conn *x, struct conn *y, const struct segment *s)
 {
-	if (!is_restored(f) || x->far.bits & SENDER_HEARD)
-		note_sent(&x->far, s->seq);
+	if (is_restored(f) && !(x->far.bits & SENDER_HEARD))
+		return;
+	note_sent(&x->far, s->seq);
 	learn_from_ack(f, x, y, s);
+	if (!(x->far.conn_bits & CONN_ASKED))
+		return;
+	note_sent(&x->far, x->ASKED_END);
+	note_sent(&y->far, x->ASKED_ACK);
+}
+
+/* X answers something late with a RST: it has left in order, and the ack that would have told so took another way. */
+static __always_inline int has_left_unseen(const struct flow *f, const struct conn *x, const struct conn *y)
+{
+	return f->state == STATE_CLOSING && fin_seen(&x->far) && fin_acknowledged(f, y, x);
 }
 
 /* After a RST of X's that is not exact: a dead end answers with one that is (RFC 9293 section 3.5.2). */
@@ -40,7 +51,10 @@ static __noinline void ask_where_it_stands(struct work *w, struct flow *f, u32 i
 	if (x->far.conn_bits & CONN_ASKED && w->now - x->ASKED_AT < ASK_MS)
 		return;
 	x->far.conn_bits |= CONN_ASKED;
+	x->far.conn_bits &= ~CONN_STEERED;
 	x->ASKED_AT = w->now;
+	x->ASKED_END = w->segment.seq;
+	x->ASKED_ACK = w->segment.flags & FLAG_ACK ? w->segment.ack - y->delta : y->far.data_max;
 	emit_bare_ack(w, x, y, seq_max(far_ack(x, y), x->told_ack), far_edge(x, y));
 }
 

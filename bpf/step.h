@@ -40,8 +40,13 @@ static __always_inline void pass_reset(struct work *w, struct flow *f, u32 inner
 
 static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, struct conn *y, u32 inner)
 {
-	if (shared)
+	if (shared) {
 		learn_from_reset(f, x, y, &w->segment);
+		if (has_left_unseen(f, x, y)) {
+			end_flow(w, f, ON_FINISHED, REASON_FIN);
+			return;
+		}
+	}
 	x->far.conn_bits &= ~CONN_RESET_BY_SHELL;
 	x->far.conn_bits |= CONN_RESET_BY_FAR;
 	tell(w, EVENT_RST, f->state, inner ? FROM_CORE : FROM_PEER);

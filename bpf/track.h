@@ -110,9 +110,11 @@ static __always_inline void track_ack(struct sender *sender, const struct segmen
 	}
 }
 
-/* Its stream goes as far as `end` at least, seen or not. */
+/* It has sent all up to `end`, seen or not; the FIN, which may be the last of it, is no byte. */
 static __always_inline void note_sent(struct sender *sender, u32 end)
 {
+	if (fin_seen(sender) && end == sender->fin_end)
+		end -= 1;
 	s32 fresh = seq_diff(end, sender->data_max);
 
 	if (fresh <= 0)

@@ -50,12 +50,13 @@ export class Sender {
   /** Stream bytes, each counted once. */
   bytes = 0;
 
-  /** Its stream goes as far as `end` at least, seen or not. */
+  /** It has sent all up to `end`, seen or not; the FIN, which may be the last of it, is no byte. */
   noteSent(end: SeqNum): void {
-    const fresh = seqDiff(end, this.dataMax);
+    const dataEnd = this.finSeen && end === this.finEnd ? seqAdd(end, -1) : end;
+    const fresh = seqDiff(dataEnd, this.dataMax);
     if (fresh <= 0) return;
     this.bytes += fresh;
-    this.dataMax = end;
+    this.dataMax = dataEnd;
   }
 
   /** Largest payload with options that it and the way to it take, bytes. */
@@ -117,8 +118,10 @@ export class Connection {
   /** Of a copy (`carry.ts`): when a packet of X's went to the leader last, and its number. */
   steeredAt: number | undefined;
   steeredSeq: SeqNum = seqNum(0);
-  /** When X was asked last where it stands (`share.ts`). */
+  /** When X was asked last where it stands (`share.ts`), and where its own stream and Y's end by the RST that led to it. */
   askedAt: number | undefined;
+  askedEnd: SeqNum = seqNum(0);
+  askedAck: SeqNum = seqNum(0);
   lastPacketAt: number;
 
   constructor(

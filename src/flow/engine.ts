@@ -45,6 +45,8 @@ export class FlowEngine implements FlowKeeper {
   private nextIdleSweep = 0;
   private following: Following | undefined;
   private shells = new ShellAddresses([]);
+  /** What passed before then, at the others, this switch does not know. */
+  private leadsSince = Number.NEGATIVE_INFINITY;
 
   constructor(options: Partial<EngineOptions> = {}, onEvent: EngineListener = () => {}) {
     this.options = { ...DEFAULT_ENGINE_OPTIONS, ...options };
@@ -108,7 +110,8 @@ export class FlowEngine implements FlowKeeper {
   }
 
   /** From now on another switch of the group leads, and this one carries beside it; or, without it, this one leads. */
-  follow(following: Following | undefined): void {
+  follow(following: Following | undefined, now: number): void {
+    if (!following) this.leadsSince = now;
     const began = following !== undefined && this.following === undefined;
     this.following = following;
     this.shells = new ShellAddresses(following?.shells ?? []);
@@ -311,7 +314,7 @@ export class FlowEngine implements FlowKeeper {
   private forgetIdle(now: number): void {
     const { idle, halfOpen } = this.options;
     for (const x of this.index.connections()) {
-      const quiet = now - x.lastPacketAt;
+      const quiet = now - Math.max(x.lastPacketAt, this.leadsSince);
       if (x.flow === undefined) {
         if (quiet >= (x.established ? idle : halfOpen)) this.unpairedEnded(x);
       } else {

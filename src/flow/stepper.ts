@@ -35,7 +35,7 @@ import {
 import type { EngineListener, EngineOptions } from './options.js';
 import { Outbox } from './outbox.js';
 import { relearn } from './restore.js';
-import { askWhereItStands, learnFromAck, learnFromReset, quietAt } from './share.js';
+import { askWhereItStands, hasLeftUnseen, learnFromAck, learnFromReset, quietAt } from './share.js';
 import type { BrokenReason, FlowReason, RefusalReason } from './state.js';
 import {
   directlyFinished,
@@ -244,7 +244,7 @@ export class FlowStepper {
   /** A RST that does not count goes on, and changes nothing; where numbers may be stale, its sender is asked. */
   passReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void {
     translate(x, segment, this.outbox);
-    if (this.options.shared) askWhereItStands(x, flow, now, this.outbox);
+    if (this.options.shared) askWhereItStands(x, flow, segment, now, this.outbox);
   }
 
   /** Counts what a stitched flow sends to the shell: nothing, and this is what shows it. */
@@ -420,10 +420,14 @@ export class FlowStepper {
 
   private endByReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void {
     const from = x.side === 'outer' ? 'peer' : 'core';
-    x.resetBy = 'far';
     if (this.options.shared) {
       learnFromReset(x, flow, segment);
+      if (hasLeftUnseen(x, flow)) {
+        this.end(flow, 'finished', 'fin', now);
+        return;
+      }
     }
+    x.resetBy = 'far';
     this.onEvent(flow, 'rst', from, segment);
     this.end(flow, 'reset', `reset-by-${from}`, now);
   }

@@ -150,8 +150,9 @@ export class KernelDataPlane implements DataPlane {
   }
 
   async steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
-    const { requests, steering } = this.loaded;
+    const { quiet, requests, steering } = this.loaded;
     const began = leader !== undefined && !steering.isOn;
+    if (leader === undefined && steering.isOn) quiet.since = this.options.clock.kernel();
     steering.set(leader);
     if (began) for (const known of this.store.all()) requests.unlearn(known);
     if (leader === undefined) this.awaitEnds();

@@ -47,8 +47,11 @@ const CONNECTION: Readonly<Record<string, Number32>> = {
   delta: (of) => of.delta,
   ts_delta: (of) => of.tsDelta,
   transparent_from: (of) => of.transparentFrom,
-  cut: (of) => of.steeredAt ?? of.cut,
-  cut_max: (of) => (of.steeredAt === undefined ? of.cutMax : of.steeredSeq),
+  cut: (of) => of.steeredAt ?? (of.askedAt === undefined ? of.cut : of.askedEnd),
+  cut_max: (of) => {
+    if (of.steeredAt !== undefined) return of.steeredSeq;
+    return of.askedAt === undefined ? of.cutMax : of.askedAck;
+  },
 };
 
 export function readField(record: Buffer, at: number, size: number): number {

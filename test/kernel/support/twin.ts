@@ -232,7 +232,7 @@ export class Twin {
     const began = following !== undefined && this.following === undefined;
     this.following = following;
     this.note(() => (following ? 'follow' : 'lead'));
-    this.engine.follow(following);
+    this.engine.follow(following, Math.floor(time));
     this.kernel.follow(following?.shells, following?.knowsLeader);
     if (began) {
       for (const { outer } of this.engine.flows()) {

@@ -9,9 +9,12 @@ import { isRestorable, type Past, type SavedFlow, saveFlow } from '../../../src/
 import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { Random } from './random.js';
-import { FLOW_ID, type SimEngine } from './switch-node.js';
+import { FLOW_ID, type SimEngine, type SimFlow } from './switch-node.js';
+import { Witness } from './witness.js';
 
 const LONGEST_DELAY_MS = 60;
+/** One packet in so many finds that the leader has died. */
+const DEATH = 1 / 100;
 
 /** A switch of the group: an engine, or an engine with the kernel's program beside it. */
 export interface Member extends SimEngine {
@@ -37,20 +40,27 @@ export function engineMember(onEvent?: EngineListener): Member {
 }
 
 export class SprayingEngine implements SimEngine {
+  takeovers = 0;
   carried = 0;
   steered = 0;
   private ends: Ends | undefined;
   private readonly queue: Told[] = [];
   private readonly random: Random;
   private known = 0;
+  private readonly witness = new Witness();
+  private readonly owned: OwnedPorts[] = [];
   private last: Member;
 
-  /** `share`: of the packets, that take the follower. */
+  /**
+   * `share`: of the packets, that take the follower. `heir`: makes a follower for one that has become the leader, because
+   * that one died; without it, none does.
+   */
   constructor(
     seed: number,
-    private readonly leader: Member,
-    private readonly follower: Member,
+    private leader: Member,
+    private follower: Member,
     private readonly share = 0.5,
+    private readonly heir?: () => Member,
   ) {
     this.random = new Random(seed + 0x5123);
     this.last = leader;
@@ -66,6 +76,8 @@ export class SprayingEngine implements SimEngine {
 
   own(ports: OwnedPorts): void {
     this.leader.own(ports);
+    this.witness.owned.push(ports);
+    this.owned.push(ports);
     this.shells.push(ports.address);
     this.follower.follow({ shells: this.shells, knowsLeader: true }, 0);
   }
@@ -73,7 +85,9 @@ export class SprayingEngine implements SimEngine {
   private readonly shells: string[] = [];
 
   receive(tuple: Tuple, segment: TcpSegment, now: number): number {
+    this.witness.note(tuple, segment, now);
     this.hear(now);
+    if (this.heir && this.random.chance(DEATH)) this.succeed(this.heir(), now);
     if (this.random.chance(this.share)) {
       this.last = this.follower;
       const verdict = this.follower.receive(tuple, segment, now);
@@ -114,8 +128,25 @@ export class SprayingEngine implements SimEngine {
     this.tell(now);
   }
 
-  flow(id: string): Flow | undefined {
-    return this.leader.flow(id);
+  flow(id: string): SimFlow | undefined {
+    const flow = this.leader.flow(id);
+    return flow?.restored ? this.witness.seen(flow) : flow;
+  }
+
+  /** The leader is gone, if the follower can go on with the flow; what that one steers meanwhile is lost. */
+  private succeed(heir: Member, now: number): void {
+    const [flow, copy] = [this.leader.flow(FLOW_ID), this.follower.flow(FLOW_ID)];
+    // Once both ends have begun to leave, the ends alone know how far they have come.
+    if (!flow || !copy || this.queue.length > 0 || flow.state !== copy.state || flow.state !== 'stitched')
+      return;
+    this.takeovers += 1;
+    this.leader = this.follower;
+    this.follower = heir;
+    for (const ports of this.owned) this.leader.own(ports);
+    this.leader.follow(undefined, now);
+    heir.follow({ shells: this.shells, knowsLeader: true }, now);
+    this.known = 0;
+    this.tell(now);
   }
 
   /** The leader's flow has moved on: the follower is to know, some time. */
