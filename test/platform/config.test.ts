@@ -257,6 +257,18 @@ const cases: [Role, string, string, string][] = [
     'redis: { password: 1234 }',
     'redis.password: found a value that is not shown, expected a text; one of digits needs quotes',
   ],
+  [
+    'switch',
+    'table: memory',
+    'scaleOut: true',
+    'scaleOut: found true, expected false, or `standby: true` beside it',
+  ],
+  [
+    'switch',
+    'dataplane: auto',
+    'dataplane: userspace\nscaleOut: true',
+    'scaleOut: found true, expected false, or the kernel data path',
+  ],
   ['switch', 'table: memory', 'redis: { queue: 0 }', 'redis.queue: found 0, expected a whole number from 1'],
   [
     'switch',
