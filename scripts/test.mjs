@@ -20,6 +20,7 @@ const ON_ONE_PATH = [
   'lab',
   'one-host',
   'plain',
+  'scale-out',
   'table',
   'table-failover',
 ];

@@ -103,6 +103,11 @@ export interface DataPlane {
   proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
+  /**
+   * Another switch of the group leads from now on, and this one carries stitched flows beside it: what it can't judge goes
+   * to the leader, by whose MAC addresses it is given, by interface. Undefined: this one leads.
+   */
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void>;
   /** Those of `ids`, or all; with `saved` where that is asked for. */
   list(withSaved?: boolean, ids?: readonly string[]): Promise<FlowSnapshot[]>;
   /** All flows, in as few words as a start with 100,000 of them has time for. */
@@ -110,4 +115,6 @@ export interface DataPlane {
   /** Counters by name, of packets unless the name says otherwise. */
   counters(): Promise<Record<string, number>>;
   onEvent(listener: (event: FlowEvent) => void): void;
+  /** While it steers: a packet came of a flow that it may not have been given yet. Not called for each. */
+  onMiss(listener: () => void): void;
 }

@@ -31,6 +31,7 @@ const METHODS = [
   'enable',
   'proceed',
   'close',
+  'steer',
   'list',
   'states',
   'counters',
@@ -46,7 +47,8 @@ interface Request {
 type Reply =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly code: ErrorCode; readonly message: string }
-  | { readonly event: FlowEvent };
+  | { readonly event: FlowEvent }
+  | { readonly missed: true };
 
 export class DataPlaneService {
   constructor(
@@ -55,6 +57,7 @@ export class DataPlaneService {
   ) {
     port.on('message', (request: Request) => void this.serve(request));
     plane.onEvent((event) => port.postMessage({ event } satisfies Reply));
+    plane.onMiss(() => port.postMessage({ missed: true } satisfies Reply));
   }
 
   /** Serves what has come in; for when the event loop may not get to it for a while. */
@@ -93,6 +96,7 @@ interface Waiting {
 export class RemoteDataPlane implements DataPlane {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private readonly missListeners: (() => void)[] = [];
   private calls = 0;
 
   constructor(
@@ -157,6 +161,10 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    return this.call('steer', leader);
+  }
+
   async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
     return unpackSnapshots(await this.call<Packed>('list', withSaved, ids));
   }
@@ -173,6 +181,10 @@ export class RemoteDataPlane implements DataPlane {
     this.listeners.push(listener);
   }
 
+  onMiss(listener: () => void): void {
+    this.missListeners.push(listener);
+  }
+
   private call<Result>(method: Method, ...args: readonly unknown[]): Promise<Result> {
     const call = ++this.calls;
     return new Promise<Result>((resolve, reject) => {
@@ -184,6 +196,10 @@ export class RemoteDataPlane implements DataPlane {
   private receive(reply: Reply): void {
     if ('event' in reply) {
       for (const listener of this.listeners) listener(reply.event);
+      return;
+    }
+    if ('missed' in reply) {
+      for (const listener of this.missListeners) listener();
       return;
     }
     const waiting = this.waiting.get(reply.call);

@@ -14,7 +14,7 @@ import { Flow, Mode } from './flow.js';
 import type { DirectionCounters, FlowState, TeardownMode } from './state.js';
 
 /** A window holds at most 2³⁰ bytes (RFC 7323 section 2.2), so no packet is older than that. */
-const RECENT = 2 ** 30;
+export const RECENT = 2 ** 30;
 
 /** Of the end X and the shell in X's place; numbers are unsigned, 32 bits. */
 export interface SavedConnection {
@@ -165,6 +165,18 @@ export function relearn(x: Connection, segment: TcpSegment): void {
     y.far.max = acked;
     y.transparentFrom = seqAdd(acked, -RECENT);
     x.shell.max = segment.ack;
+  }
+}
+
+/** Forgets where a flow's ends stand: from now on its packets may take ways where they are not seen. */
+export function unlearn(flow: Flow): void {
+  flow.restored = true;
+  flow.yielded = false;
+  for (const x of [flow.outer, flow.inner]) {
+    x.far.heard = false;
+    x.toldAny = false;
+    x.steeredAt = undefined;
+    x.askedAt = undefined;
   }
 }
 

@@ -112,7 +112,7 @@ export class Admin implements AdminBackend {
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
-      ...(group && { role: group.isActive() ? 'active' : 'standby' }),
+      ...(group && { role: this.role(group.isActive()) }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -124,6 +124,11 @@ export class Admin implements AdminBackend {
         ...prefixed('start', control.reconciled),
       },
     };
+  }
+
+  private role(isLeader: boolean): NonNullable<StatsView['role']> {
+    if (isLeader) return 'active';
+    return this.parts.config.scaleOut ? 'carrying' : 'standby';
   }
 
   onFlow(listener: (record: FlowRecord) => void): () => void {

@@ -13,6 +13,7 @@ import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
 import { forAgents } from './adopt.js';
+import { Carrying } from './carrying.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
@@ -36,6 +37,7 @@ export class ControlPart {
   private readonly active: Lifecycle;
   private readonly control: Control;
   private readonly shared: RedisTable | undefined;
+  private readonly carrying: Carrying | undefined;
   private isActive = false;
   /** Of a standby: it becomes the active one. */
   private taking: Promise<void> = Promise.resolve();
@@ -81,6 +83,8 @@ export class ControlPart {
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.control = control;
     if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
+    if (shared && config.scaleOut)
+      this.carrying = new Carrying({ config, plane, table: shared, control, log });
     // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.
     this.base = new Lifecycle(shared ? [plane, table, adminServer] : [plane, table]);
     this.active = new Lifecycle([
@@ -152,6 +156,8 @@ export class ControlPart {
       if (strange.length > 0)
         this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
     });
+    // Only now: until its flows are known, what comes for them is better off with nobody.
+    await this.carrying?.lead();
     await plane.forward();
     this.become('active');
   }

@@ -6,7 +6,7 @@
  * says that its record is as safe as the config wants it.
  */
 import { randomBytes } from 'node:crypto';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot } from '../dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, RestoreRequest } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
@@ -34,6 +34,9 @@ import { turnEvent, turnOffsets, turnPair, turnSide, turnSnapshot } from './orie
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
 const EXPIRIES_PER_CHECK = 60;
+/** How often a standby tries again to have flows ready that its data path did not take, and how many of them. */
+const RETRY_MS = 1000;
+const RETRIED = 32;
 
 export interface ControlParts {
   readonly plane: DataPlane;
@@ -62,6 +65,9 @@ export class Control implements MidcomBackend {
   readonly reconciled: Record<string, number> = {};
   /** What happened while a start told the agents of their flows; undefined at any other time. */
   private untold: FlowEvent[] | undefined;
+  /** Flows of the active switch that the data path did not take. */
+  private readonly unplaced = new Map<string, RestoreRequest>();
+  private retryAt = 0;
   private expiries = 0;
   private draining = false;
   private following = false;
@@ -152,7 +158,18 @@ export class Control implements MidcomBackend {
     // What is carried already goes on as it is; only a flow that is closing has more to tell.
     const known = changed.filter(({ state }) => state !== 'stitched').map(({ id }) => id);
     await plane.drop([...known, ...gone]);
-    await plane.restore(wanted);
+    const placed = new Set(await plane.restore(wanted));
+    for (const id of [...changed.map((record) => record.id), ...gone]) this.unplaced.delete(id);
+    for (const request of wanted) if (!placed.has(request.id)) this.unplaced.set(request.id, request);
+  }
+
+  /** There may be room by now for what the data path could not take. */
+  async retry(): Promise<void> {
+    const { clock, plane } = this.parts;
+    if (this.unplaced.size === 0 || clock.monotonic() < this.retryAt) return;
+    this.retryAt = clock.monotonic() + RETRY_MS;
+    const some = [...this.unplaced.values()].slice(0, RETRIED);
+    for (const id of await plane.restore(some)) this.unplaced.delete(id);
   }
 
   /** No packet comes to a standby, so what has ended there has fallen silent there, and nowhere else. */

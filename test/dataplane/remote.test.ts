@@ -37,12 +37,14 @@ function fakePlane(calls: unknown[][]) {
     },
     proceed: note('proceed', SNAPSHOT),
     close: note('close', SNAPSHOT),
+    steer: note('steer', undefined),
     list: note('list', [SNAPSHOT]),
     states: note('states', { ids: ['f1'], states: Uint8Array.of(0), savable: Uint8Array.of(0) }),
     counters: note('counters', { received: 7 }),
     onEvent: (listener) => {
       tell = listener;
     },
+    onMiss: () => {},
   };
   return { plane, tell: (event: FlowEvent) => tell(event) };
 }

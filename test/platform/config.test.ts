@@ -50,6 +50,7 @@ t.test('the smallest useful configs get their defaults', async (t) => {
     group: 'default',
     durability: 'strict',
     standby: false,
+    scaleOut: false,
     virtualAddresses: [],
     hooks: {},
     redis: { timeout: 1_000, lease: 2_000, queue: 100_000, events: 10_000 },
@@ -255,6 +256,18 @@ const cases: [Role, string, string, string][] = [
     'table: memory',
     'redis: { password: 1234 }',
     'redis.password: found a value that is not shown, expected a text; one of digits needs quotes',
+  ],
+  [
+    'switch',
+    'table: memory',
+    'scaleOut: true',
+    'scaleOut: found true, expected false, or `standby: true` beside it',
+  ],
+  [
+    'switch',
+    'dataplane: auto',
+    'dataplane: userspace\nscaleOut: true',
+    'scaleOut: found true, expected false, or the kernel data path',
   ],
   ['switch', 'table: memory', 'redis: { queue: 0 }', 'redis.queue: found 0, expected a whole number from 1'],
   [

@@ -33,6 +33,8 @@ class Plane implements DataPlane {
   async drop() {}
   async own() {}
   async disown() {}
+  async steer() {}
+  onMiss() {}
   async counters() {
     return {};
   }

@@ -83,6 +83,10 @@ export class FakePlane implements DataPlane {
     return {};
   }
 
+  async steer(): Promise<void> {}
+
+  onMiss(): void {}
+
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);
   }

@@ -157,6 +157,11 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
   };
 }
 
+/** A packet that found no copy of its flow. */
+export function isMiss(bytes: Buffer): boolean {
+  return bytes.readUInt8(EVENT.kind) === EventKind.Miss;
+}
+
 function readSegmentFacts(bytes: Buffer): SegmentFacts {
   return {
     seq: bytes.readUInt32LE(EVENT.seq),

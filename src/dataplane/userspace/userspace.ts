@@ -196,6 +196,13 @@ export class UserspaceDataPlane implements DataPlane {
     return { ...this.path?.counters, ...this.engine.counters, connections: this.engine.connections };
   }
 
+  /** `scaleOut` is refused on this path: what is steered would have to leave as a frame, whole or cut to size. */
+  async steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    if (leader) throw new SutureError('SUT_DATAPLANE_UNAVAILABLE', 'the userspace path steers nothing');
+  }
+
+  onMiss(): void {}
+
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);
   }

@@ -20,7 +20,8 @@ export type OnFollowed = (changed: readonly FlowRecord[], gone: readonly string[
 type Entry = [id: string, fields: string[]];
 
 export class Follower {
-  readonly counters = { snapshots: 0, followed: 0 };
+  /** `lookups`: how often something missing made it look sooner. */
+  readonly counters = { snapshots: 0, followed: 0, lookups: 0 };
   private place = BEGINNING;
 
   constructor(

@@ -15,7 +15,7 @@ import { Follower, type OnFollowed } from './follower.js';
 import type { Health } from './health.js';
 import { loadRecords, readIds } from './reader.js';
 import type { TakeHow } from './scripts.js';
-import { type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
+import { type Leader, type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
 
 /** Flows in one command: some ten milliseconds of a server that does nothing else meanwhile. */
 const BATCH = 256;
@@ -34,6 +34,8 @@ const STOP_MS = 2_000;
 /** How often a standby looks for changes, and for the end of the lease; and its longest wait without Redis. */
 const FOLLOW_MS = 40;
 const MAX_FOLLOW_WAIT_MS = 500;
+/** A miss makes a standby look sooner, but not sooner than this after the last time. */
+const LOOK_GAP_MS = 10;
 
 /** No use trying again by itself, when it is so from the start. */
 const LASTING: ReadonlySet<FaultKind> = new Set(['not-allowed', 'layout', 'error']);
@@ -49,6 +51,8 @@ export interface WriterParts {
   /** It waits for the lease as long as it takes, and follows meanwhile; and it gives way to another one. */
   readonly standby: boolean;
   readonly onFollowed: () => OnFollowed;
+  /** Who leads has changed; waited for. */
+  readonly onLeader: (links: string) => Promise<void>;
 }
 
 export class Writer {
@@ -64,6 +68,9 @@ export class Writer {
   private forced = false;
   private leaseUntil = 0;
   private prolongAt = 0;
+  private leader: Leader | undefined;
+  private isMissed = false;
+  private resting: AbortController | undefined;
   private session: Session | undefined;
   private running: Promise<boolean> = Promise.resolve(false);
   /** All has to be compared and written again; of whom is what Redis has and this table does not. */
@@ -88,6 +95,7 @@ export class Writer {
       } catch (thrown) {
         const fault = faultOf(thrown);
         if (fault.kind === 'lease' && this.parts.standby && this.session) {
+          await this.noteLeader(this.session);
           await this.follower.snapshot(this.session.link, this.session.keys);
           health.become('up', 'standby', fault.message);
           this.running = this.follow();
@@ -146,6 +154,18 @@ export class Writer {
     this.forced = true;
   }
 
+  /** Something may be in the table that this switch does not have yet: a standby looks soon. */
+  look(): void {
+    this.isMissed = true;
+    this.resting?.abort();
+  }
+
+  private async noteLeader({ leader }: Session): Promise<void> {
+    if (!leader || (leader.number === this.leader?.number && leader.links === this.leader.links)) return;
+    this.leader = leader;
+    await this.parts.onLeader(leader.links);
+  }
+
   private lead(): void {
     this.isLeader = true;
     this.parts.health.up();
@@ -156,22 +176,26 @@ export class Writer {
   private async follow(): Promise<boolean> {
     const { clock, health } = this.parts;
     const { signal } = this.stopping;
-    let wait = FIRST_WAIT_MS;
+    let [wait, takeAt] = [FIRST_WAIT_MS, 0];
     while (!signal.aborted) {
       try {
         const isNew = this.session === undefined;
         this.session ??= await this.connect();
         const { link, keys } = this.session;
         if (isNew) await this.follower.snapshot(link, keys);
-        if (await this.takeIfFree(this.session)) {
-          await this.follower.finish(link, keys);
-          this.lead();
-          return this.run();
+        if (clock.monotonic() >= takeAt) {
+          if (await this.takeIfFree(this.session)) {
+            await this.follower.finish(link, keys);
+            this.lead();
+            return this.run();
+          }
+          takeAt = clock.monotonic() + FOLLOW_MS;
+          await this.noteLeader(this.session);
         }
         health.become('up', 'standby', 'another switch is the active one');
         await this.follower.advance(link, keys);
         wait = FIRST_WAIT_MS;
-        await clock.sleep(FOLLOW_MS, signal).catch(() => {});
+        await this.rest(signal);
       } catch (thrown) {
         this.trouble(faultOf(thrown));
         this.drop();
@@ -180,6 +204,23 @@ export class Writer {
       }
     }
     return false;
+  }
+
+  /** Until it is time to look again. */
+  private async rest(signal: AbortSignal): Promise<void> {
+    const { clock } = this.parts;
+    await clock.sleep(LOOK_GAP_MS, signal).catch(() => {});
+    if (!this.isMissed) {
+      const resting = new AbortController();
+      const stop = (): void => resting.abort();
+      this.resting = resting;
+      signal.addEventListener('abort', stop, { once: true });
+      await clock.sleep(FOLLOW_MS - LOOK_GAP_MS, resting.signal).catch(() => {});
+      signal.removeEventListener('abort', stop);
+      this.resting = undefined;
+    }
+    if (this.isMissed) this.follower.counters.lookups += 1;
+    this.isMissed = false;
   }
 
   private async takeIfFree(session: Session): Promise<boolean> {
