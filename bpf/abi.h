@@ -143,6 +143,11 @@ enum {
 	CONN_FIN_SENT = 1024,
 	/* Of a flow that was taken over from another switch: bpf/restore.h. */
 	CONN_RESTORED = 2048,
+	/* Of a copy (bpf/carry.h): STEERED_AT (bpf/restore.h) is set; all packets are the leader's by now. */
+	CONN_STEERED = 4096,
+	CONN_YIELDED = 8192,
+	/* ASKED_AT is set: bpf/share.h. */
+	CONN_ASKED = 16384,
 };
 
 struct conn {
@@ -207,7 +212,7 @@ struct owned {
 	u32 ports[PORT_WORDS];
 };
 
-enum { EVENT_STATE, EVENT_FIN, EVENT_RST, EVENT_FORGOTTEN };
+enum { EVENT_STATE, EVENT_FIN, EVENT_RST, EVENT_FORGOTTEN, EVENT_MISS };
 enum { FROM_NOBODY, FROM_PEER, FROM_CORE };
 
 struct event {
@@ -243,7 +248,7 @@ struct datagram {
 };
 
 /* A request to the control program: the payload of an Ethernet frame that it is run on. */
-enum { ASK_PAIR, ASK_ENABLE, ASK_CLOSE, ASK_TICK, ASK_FORGET, ASK_IDLE, ASK_PROCEED };
+enum { ASK_PAIR, ASK_ENABLE, ASK_CLOSE, ASK_TICK, ASK_FORGET, ASK_IDLE, ASK_PROCEED, ASK_UNLEARN };
 
 struct request {
 	u32 ask;
@@ -259,6 +264,13 @@ struct request {
 	/* Of ASK_ENABLE, and of ASK_PROCEED. */
 	u32 teardown;
 	u32 from;
+};
+
+/* While this switch follows another one: the way to that one on a link, and the link header of what goes there. */
+struct leader {
+	u8 known;
+	u8 macs[12];
+	u8 unused[3];
 };
 
 enum { ANSWER_DONE, ANSWER_UNKNOWN, ANSWER_OUTER_TAKEN, ANSWER_INNER_TAKEN, ANSWER_FULL, ANSWER_STATE };
@@ -290,6 +302,11 @@ enum {
 	COUNT_SEND_FAILED,
 	COUNT_EVENTS_LOST,
 	COUNT_ICMP_TRANSLATED,
+	/* Of a switch that follows: translated by a copy, sent to the leader, left to the host, and told to the process. */
+	COUNT_CARRIED,
+	COUNT_STEERED,
+	COUNT_UNSTEERED,
+	COUNT_MISSED,
 	COUNT_COUNT,
 };
 

@@ -183,6 +183,8 @@ static __always_inline void change(struct work *w, struct flow *f)
 			break_flow(w, f, REASON_DRAIN_TIMEOUT);
 		else if (f->mode == MODE_DIRECT && f->state != STATE_CLOSED)
 			tick_held(w, f);
+	} else if (r->ask == ASK_UNLEARN) {
+		unlearn(f);
 	} else if (r->ask == ASK_PROCEED) {
 		let_go(w, f, r->from == FROM_CORE);
 	} else if (r->ask == ASK_IDLE) {

@@ -160,6 +160,7 @@ static __always_inline void tick_held(struct work *w, struct flow *f)
 	} else if (f->resend_at && (s32)(w->now - f->resend_at) >= 0) {
 		resend(w, f);
 	}
+	tick_quiet(w, f);
 }
 
 /* How long until the flow is to be ticked again; 0 for not at all. */
@@ -167,10 +168,14 @@ static __always_inline u32 due_in(const struct work *w, const struct flow *f)
 {
 	u32 at = f->deadline;
 
+	u32 quiet;
+
 	if (f->mode != MODE_DIRECT || f->state == STATE_CLOSED)
 		return 0;
 	if (!at || (f->resend_at && (s32)(f->resend_at - at) < 0))
 		at = f->resend_at;
+	if (quiet_at(f, &quiet) && (!at || (s32)(quiet - at) < 0))
+		at = quiet ?: 1;
 	if (!at)
 		return 0;
 	s32 left = at - w->now;
@@ -227,7 +232,7 @@ static __noinline void hold_from_far(struct work *w, struct flow *f, u32 inner)
 		if (!over && reset_counts(x, s))
 			hold_reset(w, f, x, inner);
 		else
-			translate(w, f, x, y);
+			pass_reset(w, f, inner);
 		return;
 	}
 	if (had_fin && !over)

@@ -171,7 +171,13 @@ static __noinline int receive_icmp(struct __sk_buff *skb, struct work *w)
 		return TC_ACT_UNSPEC;
 	w->quoted.ports = *(u32 *)h;
 	w->quoted_seq = *(u32 *)(h + 4);
-	if (!find_target(w) || !is_icmp_checksum_right(skb, w) || w->ttl <= 1)
+	if (!find_target(w)) {
+		/* Without a copy, an error about a shell's packet is the leader's. */
+		if (shared && bpf_map_lookup_elem(&leaders, &w->ifindex) && concerns_shell(w, &w->quoted))
+			return steer(skb, w, 0);
+		return TC_ACT_UNSPEC;
+	}
+	if (!is_icmp_checksum_right(skb, w) || w->ttl <= 1)
 		return TC_ACT_UNSPEC;
 	/* Behind this point the packet is the switch's. */
 	if (translate_quoted(skb, w, at, tcp))

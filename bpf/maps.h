@@ -68,6 +68,39 @@ struct {
 	__type(value, u32);
 } unpaired SEC(".maps");
 
+/* By interface; without an entry this switch leads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u32);
+	__type(value, struct leader);
+} leaders SEC(".maps");
+
+/* The addresses of all shells of the group. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, u32);
+} shells SEC(".maps");
+
+/* Packets without a copy that the process was told of, and when. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct key);
+	__type(value, u32);
+} misses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} last_miss SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TEST_PACKETS);
@@ -83,6 +116,8 @@ const volatile u32 clamp_cap = 1 << 20;
 const volatile u32 max_unpaired = 65536;
 /* The UDP port of discovery; 0 for none. */
 const volatile u32 discovery_port = 0;
+/* Other switches of the group carry packets too. */
+const volatile u8 shared = 0;
 /* BPF_F_IPV6 where the kernel knows it, else 0. */
 const volatile u32 ipv6_flag = 0;
 /* The test build: the clock is `test_clock`, and packets go to `test_packets`. */

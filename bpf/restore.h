@@ -2,6 +2,17 @@
 /* A flow of another switch, of which only constants are known: src/flow/restore.ts. Under the flow's lock. */
 #pragma once
 
+/*
+ * Fields that a stitched flow has no use for any more, by what they hold then, if a bit says so: when the leader was given
+ * a packet last, and its number; or when the end was asked last where it stands, and where its own stream and the other one
+ * end by the RST that led to it.
+ */
+#define STEERED_AT cut
+#define STEERED_SEQ cut_max
+#define ASKED_AT told_shell_edge
+#define ASKED_END cut
+#define ASKED_ACK cut_max
+
 static __always_inline int is_restored(const struct flow *f)
 {
 	return f->conn[0].far.conn_bits & CONN_RESTORED;
@@ -31,6 +42,19 @@ static __always_inline void relearn(struct conn *x, struct conn *y, const struct
 		y->transparent_from = acked - RECENT;
 		x->shell.max = s->ack;
 	}
+}
+
+/* Forgets where the flow's ends stand: from now on its packets may take ways where they are not seen. */
+static __always_inline void unlearn(struct flow *f)
+{
+	struct conn *o = &f->conn[0], *i = &f->conn[1];
+
+	o->far.bits &= ~SENDER_HEARD;
+	i->far.bits &= ~SENDER_HEARD;
+	o->far.conn_bits &= ~(CONN_TOLD_ANY | CONN_STEERED | CONN_YIELDED | CONN_ASKED);
+	i->far.conn_bits &= ~(CONN_TOLD_ANY | CONN_STEERED | CONN_YIELDED | CONN_ASKED);
+	o->far.conn_bits |= CONN_RESTORED;
+	i->far.conn_bits |= CONN_RESTORED;
 }
 
 /* False while the switch can't speak in an end's place, nor judge where the ends stand. */

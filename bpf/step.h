@@ -25,10 +25,28 @@ static __always_inline void break_flow(struct work *w, struct flow *f, u32 reaso
 	end_flow(w, f, ON_BREAK, reason);
 }
 
+#include "share.h"
+
+/* A RST that does not count goes on, and changes nothing; where numbers may be stale, its sender is asked. */
+static __always_inline void pass_reset(struct work *w, struct flow *f, u32 inner)
+{
+	inner &= 1;
+	translate(w, f, &f->conn[inner], &f->conn[inner ^ 1]);
+	if (shared)
+		ask_where_it_stands(w, f, inner);
+}
+
 #include "hold.h"
 
-static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, u32 inner)
+static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, struct conn *y, u32 inner)
 {
+	if (shared) {
+		learn_from_reset(f, x, y, &w->segment);
+		if (has_left_unseen(f, x, y)) {
+			end_flow(w, f, ON_FINISHED, REASON_FIN);
+			return;
+		}
+	}
 	x->far.conn_bits &= ~CONN_RESET_BY_SHELL;
 	x->far.conn_bits |= CONN_RESET_BY_FAR;
 	tell(w, EVENT_RST, f->state, inner ? FROM_CORE : FROM_PEER);
@@ -224,6 +242,8 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 		s->flags &= ~FLAG_FIN;
 	if (is_restored(f))
 		relearn(x, y, s);
+	if (shared && mode == MODE_DIRECT && !(s->flags & FLAG_RST))
+		learn_from_ack(f, x, y, s);
 	if (!(s->flags & FLAG_SYN)) {
 		track(f, x, s, 0, w->now);
 	} else if (mode <= MODE_CLAMP) {
@@ -236,12 +256,17 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 			hold_from_far(w, f, inner);
 			return;
 		}
+		u32 is_reset = s->flags & FLAG_RST;
+
+		if (is_reset && !reset_counts(x, s)) {
+			pass_reset(w, f, inner);
+			return;
+		}
 		translate(w, f, x, y);
 		if (f->state == STATE_CLOSED)
 			return;
-		if (s->flags & FLAG_RST) {
-			if (reset_counts(x, s))
-				end_by_reset(w, f, x, inner);
+		if (is_reset) {
+			end_by_reset(w, f, x, y, inner);
 		} else if (s->flags & FLAG_FIN) {
 			report_fin(w, f, x, inner);
 			move(w, f, ON_FIN, REASON_NONE);
@@ -260,7 +285,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 			if (reset_counts(x, s)) {
 				reset_other(w, x, y);
 				f->mode = MODE_DIRECT;
-				end_by_reset(w, f, x, inner);
+				end_by_reset(w, f, x, y, inner);
 			} else {
 				translate(w, f, x, y);
 			}

@@ -33,6 +33,7 @@
 #include "edit.h"
 #include "too-big.h"
 #include "emit.h"
+#include "carry.h"
 #include "icmp.h"
 #include "discovery.h"
 
@@ -254,6 +255,12 @@ int suture_ingress(struct __sk_buff *skb)
 	if (w->ttl <= 1) {
 		count(COUNT_HOST);
 		return TC_ACT_UNSPEC;
+	}
+	if (shared) {
+		struct leader *leader = bpf_map_lookup_elem(&leaders, &w->ifindex);
+
+		if (leader)
+			return carry(skb, w, leader->known);
 	}
 	return receive(skb, w);
 }

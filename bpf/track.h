@@ -110,6 +110,19 @@ static __always_inline void track_ack(struct sender *sender, const struct segmen
 	}
 }
 
+/* It has sent all up to `end`, seen or not; the FIN, which may be the last of it, is no byte. */
+static __always_inline void note_sent(struct sender *sender, u32 end)
+{
+	if (fin_seen(sender) && end == sender->fin_end)
+		end -= 1;
+	s32 fresh = seq_diff(end, sender->data_max);
+
+	if (fresh <= 0)
+		return;
+	sender->bytes += (u32)fresh;
+	sender->data_max = end;
+}
+
 static __always_inline void track(struct flow *f, struct conn *x, const struct segment *s, u32 from_shell, u32 now)
 {
 	struct sender *sender = from_shell ? &x->shell : &x->far;
@@ -120,13 +133,9 @@ static __always_inline void track(struct flow *f, struct conn *x, const struct s
 	if (s->flags & FLAG_RST)
 		return;
 	if (!(s->flags & FLAG_SYN) && syn_seen(sender)) {
-		u32 data_end = s->seq + s->payload_length;
-		s32 fresh = seq_diff(data_end, sender->data_max);
-
-		if (fresh > 0 && s->payload_length > 0) {
-			sender->bytes += (u32)fresh;
-			sender->data_max = data_end;
-		}
+		/* A FIN tells how much there was, whatever way that took. */
+		if (s->payload_length > 0 || s->flags & FLAG_FIN)
+			note_sent(sender, s->seq + s->payload_length);
 		if (s->flags & FLAG_FIN && !fin_seen(sender)) {
 			sender->bits |= SENDER_FIN_SEEN;
 			sender->fin_end = seg_end(s);

@@ -9,6 +9,36 @@ static __always_inline void acknowledge_again(struct work *w, const struct flow 
 		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
 }
 
+/* From X's numbers to those that Y expects. `floor`: the least number of Y's that a block of SACK may name. */
+static __always_inline void convert(const struct conn *x, const struct conn *y, struct segment *s, u32 floor)
+{
+	s->seq += x->delta;
+	if (s->flags & FLAG_ACK)
+		s->ack -= y->delta;
+	s->window = convert_window(s->window, x->far.scale, y->shell.scale);
+	if (s->options & OPT_SACK) {
+		if (y->far.conn_bits & CONN_SACK)
+			shift_sack(s, y->delta, floor);
+		else
+			clear_sack(s);
+	}
+	if (s->options & OPT_TIMESTAMPS) {
+		s->tsval += x->ts_delta;
+		if (s->flags & FLAG_ACK)
+			s->tsecr -= y->ts_delta;
+	}
+}
+
+/* By constants alone: nothing is compared, and nothing noted. */
+static __always_inline void translate_copy(struct work *w, const struct conn *x, const struct conn *y)
+{
+	const struct segment *got = &w->segment;
+
+	if (got->flags & FLAG_SYN)
+		return;
+	convert(x, y, add_edited(w, y, 0, got->payload_length), got->ack - y->delta - RECENT);
+}
+
 static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y)
 {
 	const struct segment *got = &w->segment;
@@ -29,21 +59,7 @@ static __always_inline void translate(struct work *w, const struct flow *f, stru
 	lift_bare_ack(x, s, far_edge(x, y));
 	if (x->far.conn_bits & CONN_FIN_HELD)
 		s->seq = seq_min(s->seq, before_fin(&x->far));
-	s->seq += x->delta;
-	if (s->flags & FLAG_ACK)
-		s->ack -= y->delta;
-	s->window = convert_window(s->window, x->far.scale, y->shell.scale);
-	if (s->options & OPT_SACK) {
-		if (y->far.conn_bits & CONN_SACK)
-			shift_sack(s, y->delta, y->transparent_from);
-		else
-			clear_sack(s);
-	}
-	if (s->options & OPT_TIMESTAMPS) {
-		s->tsval += x->ts_delta;
-		if (s->flags & FLAG_ACK)
-			s->tsecr -= y->ts_delta;
-	}
+	convert(x, y, s, y->transparent_from);
 	note_told_far(y, s);
 }
 

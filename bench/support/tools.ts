@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { SutureError } from '#suture/platform/errors.js';
 
-export type Tool = 'iperf3' | 'haproxy' | 'nginx' | 'gcc' | 'ethtool';
+export type Tool = 'iperf3' | 'haproxy' | 'nginx' | 'gcc' | 'ethtool' | 'redis-server';
 
 const PACKAGES: Readonly<Record<Tool, string>> = {
   iperf3: 'iperf3',
@@ -11,6 +11,7 @@ const PACKAGES: Readonly<Record<Tool, string>> = {
   nginx: 'nginx-light libnginx-mod-stream',
   gcc: 'g++',
   ethtool: 'ethtool',
+  'redis-server': 'redis-server',
 };
 
 /** Debian's; elsewhere the module may be built in. */

@@ -11,6 +11,7 @@ export const BENCH_NAMES = [
   'rate',
   'scale',
   'restart',
+  'table',
   'userspace',
 ] as const;
 

@@ -93,6 +93,9 @@ function isProgram(): boolean {
 if (isProgram()) {
   // Whoever read the output has had enough (`suture flows | head`): that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  const exitCode = await main(process.argv.slice(2), processContext());
+  // What a pipe has not taken yet would be lost with the process: a long list, to a slow reader.
+  await new Promise((resolve) => process.stdout.write('', resolve));
   // An explicit exit: a role that was stopped at once may leave sockets that would keep the process.
-  process.exit(await main(process.argv.slice(2), processContext()));
+  process.exit(exitCode);
 }

@@ -26,10 +26,21 @@ export interface FlowSnapshot {
   readonly toShellStitched: DirectionCounters;
   /** What it joins; told by a data path that keeps flows while no process is there, for the next one. */
   readonly ends?: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints };
+  /** As it was asked for with `enable`; told together with `ends`. */
+  readonly teardown?: TeardownMode;
   /** What another switch needs to go on with it; told with events, and where it is asked for. */
   readonly saved?: SavedFlow;
   /** Time of each state's beginning, milliseconds since the Unix epoch, in order. */
   readonly history: readonly { readonly state: FlowState; readonly at: number }[];
+}
+
+/** Lists of the same length, one entry a flow. */
+export interface FlowStates {
+  readonly ids: readonly string[];
+  /** As numbered in `FLOW_STATES`. */
+  readonly states: Uint8Array;
+  /** 1 where another switch could go on with it: where a snapshot has `saved`. */
+  readonly savable: Uint8Array;
 }
 
 /** A stitched flow of another switch, or of a run before this one. Times as in a snapshot. */
@@ -92,9 +103,18 @@ export interface DataPlane {
   proceed(id: string, from: FlowSide): Promise<FlowSnapshot>;
   /** Takes a flow that is not stitched out of the watch (it goes on relayed), or resets one that is. */
   close(id: string): Promise<FlowSnapshot>;
-  /** With `saved` where that is asked for. */
-  list(withSaved?: boolean): Promise<FlowSnapshot[]>;
+  /**
+   * Another switch of the group leads from now on, and this one carries stitched flows beside it: what it can't judge goes
+   * to the leader, by whose MAC addresses it is given, by interface. Undefined: this one leads.
+   */
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void>;
+  /** Those of `ids`, or all; with `saved` where that is asked for. */
+  list(withSaved?: boolean, ids?: readonly string[]): Promise<FlowSnapshot[]>;
+  /** All flows, in as few words as a start with 100,000 of them has time for. */
+  states(): Promise<FlowStates>;
   /** Counters by name, of packets unless the name says otherwise. */
   counters(): Promise<Record<string, number>>;
   onEvent(listener: (event: FlowEvent) => void): void;
+  /** While it steers: a packet came of a flow that it may not have been given yet. Not called for each. */
+  onMiss(listener: () => void): void;
 }

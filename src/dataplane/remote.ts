@@ -9,8 +9,18 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import { asSutureError, type ErrorCode, SutureError } from '../platform/errors.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from './port.js';
+import { type Packed, packRestores, packSnapshots, unpackRestores, unpackSnapshots } from './packed.js';
+import type {
+  DataPlane,
+  FlowEvent,
+  FlowSide,
+  FlowSnapshot,
+  FlowStates,
+  PairRequest,
+  RestoreRequest,
+} from './port.js';
 
+const RESTORED_AT_ONCE = 2_000;
 const METHODS = [
   'forward',
   'restore',
@@ -21,7 +31,9 @@ const METHODS = [
   'enable',
   'proceed',
   'close',
+  'steer',
   'list',
+  'states',
   'counters',
 ] as const;
 type Method = (typeof METHODS)[number];
@@ -35,7 +47,8 @@ interface Request {
 type Reply =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly code: ErrorCode; readonly message: string }
-  | { readonly event: FlowEvent };
+  | { readonly event: FlowEvent }
+  | { readonly missed: true };
 
 export class DataPlaneService {
   constructor(
@@ -44,6 +57,7 @@ export class DataPlaneService {
   ) {
     port.on('message', (request: Request) => void this.serve(request));
     plane.onEvent((event) => port.postMessage({ event } satisfies Reply));
+    plane.onMiss(() => port.postMessage({ missed: true } satisfies Reply));
   }
 
   /** Serves what has come in; for when the event loop may not get to it for a while. */
@@ -57,14 +71,19 @@ export class DataPlaneService {
 
   private async serve({ call, method, args }: Request): Promise<void> {
     try {
-      const result = await (this.plane[method] as (...given: readonly unknown[]) => Promise<unknown>)(
-        ...args,
-      );
+      const result = await this.ask(method, args);
       this.port.postMessage({ call, result } satisfies Reply);
     } catch (thrown) {
       const { code, message } = asSutureError(thrown);
       this.port.postMessage({ call, code, message } satisfies Reply);
     }
+  }
+
+  private async ask(method: Method, args: readonly unknown[]): Promise<unknown> {
+    if (method === 'restore') return this.plane.restore(unpackRestores(args[0] as Packed));
+    const asked = this.plane[method] as (...given: readonly unknown[]) => Promise<unknown>;
+    const result = await asked.call(this.plane, ...args);
+    return method === 'list' ? packSnapshots(result as FlowSnapshot[]) : result;
   }
 }
 
@@ -77,6 +96,7 @@ interface Waiting {
 export class RemoteDataPlane implements DataPlane {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
+  private readonly missListeners: (() => void)[] = [];
   private calls = 0;
 
   constructor(
@@ -104,8 +124,13 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('forward');
   }
 
-  restore(flows: readonly RestoreRequest[]): Promise<string[]> {
-    return this.call('restore', flows);
+  /** In parts, so that one thread packs the next while the other restores the last. */
+  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+    const parts: Promise<string[]>[] = [];
+    for (let from = 0; from < flows.length; from += RESTORED_AT_ONCE) {
+      parts.push(this.call('restore', packRestores(flows.slice(from, from + RESTORED_AT_ONCE))));
+    }
+    return (await Promise.all(parts)).flat();
   }
 
   drop(ids: readonly string[]): Promise<void> {
@@ -136,8 +161,16 @@ export class RemoteDataPlane implements DataPlane {
     return this.call('close', id);
   }
 
-  list(withSaved = false): Promise<FlowSnapshot[]> {
-    return withSaved ? this.call('list', true) : this.call('list');
+  steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    return this.call('steer', leader);
+  }
+
+  async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    return unpackSnapshots(await this.call<Packed>('list', withSaved, ids));
+  }
+
+  states(): Promise<FlowStates> {
+    return this.call('states');
   }
 
   counters(): Promise<Record<string, number>> {
@@ -146,6 +179,10 @@ export class RemoteDataPlane implements DataPlane {
 
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);
+  }
+
+  onMiss(listener: () => void): void {
+    this.missListeners.push(listener);
   }
 
   private call<Result>(method: Method, ...args: readonly unknown[]): Promise<Result> {
@@ -159,6 +196,10 @@ export class RemoteDataPlane implements DataPlane {
   private receive(reply: Reply): void {
     if ('event' in reply) {
       for (const listener of this.listeners) listener(reply.event);
+      return;
+    }
+    if ('missed' in reply) {
+      for (const listener of this.missListeners) listener();
       return;
     }
     const waiting = this.waiting.get(reply.call);

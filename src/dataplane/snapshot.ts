@@ -1,8 +1,9 @@
 /** A flow as the control part sees it. */
 import type { Flow } from '../flow/flow.js';
 import { saveFlow } from '../flow/restore.js';
+import { FLOW_STATES, type FlowState } from '../flow/state.js';
 import type { TcpSegment } from '../wire/segment.js';
-import type { FlowEvent, FlowSnapshot, SegmentFacts } from './port.js';
+import type { FlowEvent, FlowSnapshot, FlowStates, SegmentFacts } from './port.js';
 
 /** `epochOffset`: wall-clock milliseconds at the engine's time 0. */
 export function snapshotOf(flow: Flow, epochOffset: number, withSaved = false): FlowSnapshot {
@@ -17,6 +18,20 @@ export function snapshotOf(flow: Flow, epochOffset: number, withSaved = false): 
     toShellStitched: { packets: flow.toShellPackets, bytes: flow.toShellBytes },
     ...(saved && { saved }),
     history: flow.history.map(({ state, at }) => ({ state, at: Math.round(at + epochOffset) })),
+  };
+}
+
+export interface BriefFlow {
+  readonly id: string;
+  readonly state: FlowState;
+  readonly savable: boolean;
+}
+
+export function statesOf(flows: readonly BriefFlow[]): FlowStates {
+  return {
+    ids: flows.map(({ id }) => id),
+    states: Uint8Array.from(flows, ({ state }) => FLOW_STATES.indexOf(state)),
+    savable: Uint8Array.from(flows, ({ savable }) => (savable ? 1 : 0)),
   };
 }
 

@@ -50,6 +50,15 @@ export class Sender {
   /** Stream bytes, each counted once. */
   bytes = 0;
 
+  /** It has sent all up to `end`, seen or not; the FIN, which may be the last of it, is no byte. */
+  noteSent(end: SeqNum): void {
+    const dataEnd = this.finSeen && end === this.finEnd ? seqAdd(end, -1) : end;
+    const fresh = seqDiff(dataEnd, this.dataMax);
+    if (fresh <= 0) return;
+    this.bytes += fresh;
+    this.dataMax = dataEnd;
+  }
+
   /** Largest payload with options that it and the way to it take, bytes. */
   get segmentLimit(): number {
     return Math.min(this.mss, this.pathMss);
@@ -106,6 +115,13 @@ export class Connection {
   resetHeld = false;
   /** X's FIN was sent to Y by the switch, which repeats it until Y acknowledges it. */
   finSent = false;
+  /** Of a copy (`carry.ts`): when a packet of X's went to the leader last, and its number. */
+  steeredAt: number | undefined;
+  steeredSeq: SeqNum = seqNum(0);
+  /** When X was asked last where it stands (`share.ts`), and where its own stream and Y's end by the RST that led to it. */
+  askedAt: number | undefined;
+  askedEnd: SeqNum = seqNum(0);
+  askedAck: SeqNum = seqNum(0);
   lastPacketAt: number;
 
   constructor(
@@ -226,13 +242,10 @@ function track(sender: Sender, segment: TcpSegment, now: number): void {
   sender.packets++;
   if (segment.has(TcpFlag.Rst)) return;
   if (!segment.has(TcpFlag.Syn) && sender.synSeen) {
-    const dataEnd = seqAdd(segment.seq, segment.payloadLength);
-    const fresh = seqDiff(dataEnd, sender.dataMax);
-    if (fresh > 0 && segment.payloadLength > 0) {
-      sender.bytes += fresh;
-      sender.dataMax = dataEnd;
-    }
-    if (segment.has(TcpFlag.Fin) && !sender.finSeen) {
+    const isFin = segment.has(TcpFlag.Fin);
+    // A FIN tells how much there was, whatever way that took.
+    if (segment.payloadLength > 0 || isFin) sender.noteSent(seqAdd(segment.seq, segment.payloadLength));
+    if (isFin && !sender.finSeen) {
       sender.finSeen = true;
       sender.finEnd = segment.end;
     }

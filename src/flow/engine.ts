@@ -11,8 +11,9 @@ import { tupleOf } from '../wire/endpoint.js';
 import { TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { type SeqNum, seqDiff } from '../wire/seq.js';
 import type { Tuple } from '../wire/tuple.js';
+import { type Following, ShellAddresses } from './carry.js';
 import { Connection } from './connection.js';
-import { ConnectionIndex } from './connection-index.js';
+import { ConnectionIndex, type Entry } from './connection-index.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from './endpoints.js';
 import { FlowRequestError } from './errors.js';
 import { Flow, Mode } from './flow.js';
@@ -20,7 +21,7 @@ import { findIcmpTarget, type IcmpTarget, pathMss } from './icmp.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineListener, type EngineOptions } from './options.js';
 import type { Outbox } from './outbox.js';
 import { Ownership } from './ownership.js';
-import { type Past, restoredFlow, type SavedFlow } from './restore.js';
+import { type Past, restoredFlow, type SavedFlow, unlearn } from './restore.js';
 import type { TeardownMode } from './state.js';
 import { type FlowKeeper, FlowStepper, Verdict } from './stepper.js';
 
@@ -42,6 +43,10 @@ export class FlowEngine implements FlowKeeper {
   private unpaired = 0;
   private nextLingerSweep = 0;
   private nextIdleSweep = 0;
+  private following: Following | undefined;
+  private shells = new ShellAddresses([]);
+  /** What passed before then, at the others, this switch does not know. */
+  private leadsSince = Number.NEGATIVE_INFINITY;
 
   constructor(options: Partial<EngineOptions> = {}, onEvent: EngineListener = () => {}) {
     this.options = { ...DEFAULT_ENGINE_OPTIONS, ...options };
@@ -93,6 +98,7 @@ export class FlowEngine implements FlowKeeper {
   receive(tuple: Tuple, segment: TcpSegment, now: number): Verdict {
     this.stepper.clear();
     const entry = this.index.find(tuple);
+    if (this.following) return this.carry(this.following, entry, tuple, segment, now);
     if (entry === undefined) return this.receiveUnknown(tuple, segment, now);
     const x = entry.connection;
     if (entry.fromShell) return this.stepper.fromShell(x, segment, now);
@@ -101,6 +107,33 @@ export class FlowEngine implements FlowKeeper {
       return this.receiveUnknown(tuple, segment, now);
     }
     return this.stepper.fromFar(x, segment, now);
+  }
+
+  /** From now on another switch of the group leads, and this one carries beside it; or, without it, this one leads. */
+  follow(following: Following | undefined, now: number): void {
+    if (!following) this.leadsSince = now;
+    const began = following !== undefined && this.following === undefined;
+    this.following = following;
+    this.shells = new ShellAddresses(following?.shells ?? []);
+    if (began) for (const flow of this.flowsById.values()) unlearn(flow);
+  }
+
+  private carry(
+    { knowsLeader }: Following,
+    entry: Entry | undefined,
+    tuple: Tuple,
+    segment: TcpSegment,
+    now: number,
+  ): Verdict {
+    const flow = entry?.connection.flow;
+    if (entry && flow?.mode === Mode.Direct && flow.state !== 'closed')
+      return this.stepper.carry(entry.connection, entry.fromShell, segment, now, knowsLeader);
+    return knowsLeader && this.shells.concern(tuple) ? Verdict.Steer : Verdict.Host;
+  }
+
+  /** An error about one of the shells' packets, of which this switch holds no copy, is the leader's. */
+  steersIcmp(quoted: Tuple): boolean {
+    return this.following?.knowsLeader === true && this.shells.concern(quoted);
   }
 
   /** True for packets that the data path carries, known connection or not. */
@@ -128,6 +161,8 @@ export class FlowEngine implements FlowKeeper {
   /** Does what is due. The outbox then holds what is to be sent. */
   tick(now: number): void {
     this.stepper.clear();
+    // Copies neither move on nor end by themselves.
+    if (this.following) return;
     this.stepper.tick(now);
     if (now < this.nextLingerSweep) return;
     this.nextLingerSweep = now + LINGER_SWEEP;
@@ -189,6 +224,7 @@ export class FlowEngine implements FlowKeeper {
     this.flowsById.set(id, flow);
     this.index.add(flow.outer);
     this.index.add(flow.inner);
+    this.stepper.awaitClose(flow);
     return flow;
   }
 
@@ -278,7 +314,7 @@ export class FlowEngine implements FlowKeeper {
   private forgetIdle(now: number): void {
     const { idle, halfOpen } = this.options;
     for (const x of this.index.connections()) {
-      const quiet = now - x.lastPacketAt;
+      const quiet = now - Math.max(x.lastPacketAt, this.leadsSince);
       if (x.flow === undefined) {
         if (quiet >= (x.established ? idle : halfOpen)) this.unpairedEnded(x);
       } else {

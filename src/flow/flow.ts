@@ -36,6 +36,8 @@ export class Flow {
   toShellBytes = 0;
   /** Taken over from another switch: its numbers are to be learned from its packets (`restore.ts`). */
   restored = false;
+  /** Of a copy (`carry.ts`): its end has begun, so all of its packets are the leader's. */
+  yielded = false;
   readonly history: { readonly state: FlowState; readonly at: number }[] = [];
 
   constructor(

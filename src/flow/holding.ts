@@ -11,7 +11,6 @@ import type { EngineListener } from './options.js';
 import type { Outbox } from './outbox.js';
 import type { FlowReason } from './state.js';
 import { directlyFinished, resetCounts, resetFar } from './teardown.js';
-import { translate } from './translate.js';
 
 /** First wait before a FIN is repeated, ms; each is twice the one before it. */
 const RESEND_FIRST = 300;
@@ -25,6 +24,8 @@ export interface HoldingStepper {
   move(flow: Flow, event: FlowMachineEvent, reason: FlowReason | undefined, now: number): void;
   end(flow: Flow, event: FlowMachineEvent, reason: FlowReason, now: number): void;
   breakFlow(flow: Flow, reason: 'fin-unacknowledged', now: number): void;
+  /** A RST that does not count. */
+  passReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void;
 }
 
 export class Holding {
@@ -46,7 +47,7 @@ export class Holding {
     } else if (segment.has(TcpFlag.Rst)) {
       if (hasLeft(x)) return;
       if (!over && resetCounts(x, segment)) this.holdReset(x, flow, segment, now);
-      else translate(x, segment, this.out);
+      else this.stepper.passReset(x, flow, segment, now);
     } else {
       const hadFin = segment.has(TcpFlag.Fin);
       if (hadFin && !over) this.holdFin(x, flow, segment, now);

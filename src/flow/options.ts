@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly clampCap: number;
   /** Most connections that belong to no flow (yet). */
   readonly maxUnpaired: number;
+  /** Other switches of the group carry packets too: `carry.ts`, `share.ts`. */
+  readonly shared: boolean;
 }
 
 export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
@@ -34,6 +36,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   halfOpen: 60_000,
   clampCap: 1 << 20,
   maxUnpaired: 65_536,
+  shared: false,
 };
 
 /** `segment`: the FIN or RST as its sender sent it, valid during the call. */

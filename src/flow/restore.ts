@@ -14,7 +14,7 @@ import { Flow, Mode } from './flow.js';
 import type { DirectionCounters, FlowState, TeardownMode } from './state.js';
 
 /** A window holds at most 2³⁰ bytes (RFC 7323 section 2.2), so no packet is older than that. */
-const RECENT = 2 ** 30;
+export const RECENT = 2 ** 30;
 
 /** Of the end X and the shell in X's place; numbers are unsigned, 32 bits. */
 export interface SavedConnection {
@@ -56,10 +56,14 @@ export function isRestorable(state: FlowState): state is RestorableState {
   return state === 'stitched' || state === 'closing';
 }
 
-/** Undefined for a flow that another switch can't go on with: the shell has a part of it, or it has ended. */
-export function saveFlow({ mode, state, outer, inner }: Flow): SavedFlow | undefined {
-  if (mode !== Mode.Direct || !isRestorable(state)) return undefined;
-  return { outer: saveConnection(outer), inner: saveConnection(inner) };
+/** False for a flow that another switch can't go on with: the shell has a part of it, or it has ended. */
+export function isSavable({ mode, state }: Pick<Flow, 'mode' | 'state'>): boolean {
+  return mode === Mode.Direct && isRestorable(state);
+}
+
+export function saveFlow(flow: Flow): SavedFlow | undefined {
+  if (!isSavable(flow)) return undefined;
+  return { outer: saveConnection(flow.outer), inner: saveConnection(flow.inner) };
 }
 
 function saveConnection(x: Connection): SavedConnection {
@@ -161,6 +165,18 @@ export function relearn(x: Connection, segment: TcpSegment): void {
     y.far.max = acked;
     y.transparentFrom = seqAdd(acked, -RECENT);
     x.shell.max = segment.ack;
+  }
+}
+
+/** Forgets where a flow's ends stand: from now on its packets may take ways where they are not seen. */
+export function unlearn(flow: Flow): void {
+  flow.restored = true;
+  flow.yielded = false;
+  for (const x of [flow.outer, flow.inner]) {
+    x.far.heard = false;
+    x.toldAny = false;
+    x.steeredAt = undefined;
+    x.askedAt = undefined;
   }
 }
 

@@ -6,6 +6,7 @@
 import { TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { seqDiff } from '../wire/seq.js';
 import { alignFirst, alignSecond, refusalOf } from './align.js';
+import { isLeaders } from './carry.js';
 import { announceGrowth, clampWindow, pipelinesEmpty, readyToCut } from './clamp.js';
 import type { Connection } from './connection.js';
 import {
@@ -34,6 +35,7 @@ import {
 import type { EngineListener, EngineOptions } from './options.js';
 import { Outbox } from './outbox.js';
 import { relearn } from './restore.js';
+import { askWhereItStands, hasLeftUnseen, learnFromAck, learnFromReset, quietAt } from './share.js';
 import type { BrokenReason, FlowReason, RefusalReason } from './state.js';
 import {
   directlyFinished,
@@ -43,7 +45,7 @@ import {
   resetOther,
   shellResetCounts,
 } from './teardown.js';
-import { translate } from './translate.js';
+import { translate, translateCopy } from './translate.js';
 
 /** What to do with the packet that was received. */
 export const Verdict = {
@@ -53,6 +55,8 @@ export const Verdict = {
   Pass: 1,
   /** Ours: send what the outbox holds, which may be nothing, and nothing else. */
   Emit: 2,
+  /** The leader's: sent to it byte for byte (TTL aside), on the link that it came in from. */
+  Steer: 3,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
@@ -71,6 +75,8 @@ export class FlowStepper {
   /** Flows that are clamped or drain. */
   private readonly moving = new Set<Flow>();
   private readonly holding: Holding;
+  /** Those that close, where other switches carry packets too. */
+  private readonly closing = new Set<Flow>();
 
   constructor(
     private readonly options: EngineOptions,
@@ -97,6 +103,32 @@ export class FlowStepper {
       else if (now >= flow.deadline) this.breakFlow(flow, 'drain-timeout', now);
     }
     this.holding.tick(now);
+    for (const flow of this.closing) this.tickClosing(flow, now);
+  }
+
+  /** In a group whose switches all carry packets: the last ack may have taken another way. */
+  private tickClosing(flow: Flow, now: number): void {
+    const at = quietAt(flow);
+    if (flow.state !== 'closing') this.closing.delete(flow);
+    else if (at !== undefined && now >= at) this.end(flow, 'finished', 'fin', now);
+  }
+
+  /** A packet of a flow of which this switch holds a copy, for it is another one's: `carry.ts`. */
+  carry(x: Connection, fromShell: boolean, segment: TcpSegment, now: number, knowsLeader: boolean): Verdict {
+    const flow = x.flow as Flow;
+    if (fromShell) {
+      if (segment.has(TcpFlag.Syn) && knowsLeader) return Verdict.Steer;
+      this.swallowed++;
+      return Verdict.Emit;
+    }
+    if (isLeaders(x, flow, segment, now) && knowsLeader) return Verdict.Steer;
+    translateCopy(x, segment, this.outbox);
+    return Verdict.Emit;
+  }
+
+  /** It was closing when it was restored. */
+  awaitClose(flow: Flow): void {
+    if (this.options.shared && flow.state === 'closing') this.closing.add(flow);
   }
 
   /** Lets go on what is held of an end's. */
@@ -122,6 +154,8 @@ export class FlowStepper {
     // Before the stitch there is no holding it: left out, it comes again, as if it had been lost.
     if (mode === Mode.Drain && flow?.holdsEnds) segment.flags &= ~TcpFlag.Fin;
     if (flow?.restored) relearn(x, segment);
+    if (this.options.shared && flow && mode === Mode.Direct && !segment.has(TcpFlag.Rst))
+      learnFromAck(x, flow, segment);
     if (!segment.has(TcpFlag.Syn)) x.trackFar(segment, now);
     else if (mode <= Mode.Clamp) return this.relaySyn(x, segment, false, now);
     if (flow === undefined || mode === Mode.Relay) return this.relayFromFar(x, segment, now);
@@ -191,17 +225,26 @@ export class FlowStepper {
       this.noteToShell(flow);
       return Verdict.Emit;
     }
-    translate(x, segment, this.outbox);
+    const isReset = segment.has(TcpFlag.Rst);
+    const inexact = isReset && !resetCounts(x, segment);
+    if (inexact) this.passReset(x, flow, segment, now);
+    else translate(x, segment, this.outbox);
     this.noteToShell(flow);
-    if (flow.state === 'closed') return Verdict.Emit;
-    if (segment.has(TcpFlag.Rst)) {
-      if (resetCounts(x, segment)) this.endByReset(x, flow, segment, now);
+    if (flow.state === 'closed' || inexact) return Verdict.Emit;
+    if (isReset) {
+      this.endByReset(x, flow, segment, now);
     } else if (segment.has(TcpFlag.Fin)) {
       this.reportFin(x, flow, segment);
       this.move(flow, 'fin', undefined, now);
     }
     if (flow.state === 'closing' && directlyFinished(flow)) this.end(flow, 'finished', 'fin', now);
     return Verdict.Emit;
+  }
+
+  /** A RST that does not count goes on, and changes nothing; where numbers may be stale, its sender is asked. */
+  passReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void {
+    translate(x, segment, this.outbox);
+    if (this.options.shared) askWhereItStands(x, flow, segment, now, this.outbox);
   }
 
   /** Counts what a stitched flow sends to the shell: nothing, and this is what shows it. */
@@ -377,6 +420,13 @@ export class FlowStepper {
 
   private endByReset(x: Connection, flow: Flow, segment: TcpSegment, now: number): void {
     const from = x.side === 'outer' ? 'peer' : 'core';
+    if (this.options.shared) {
+      learnFromReset(x, flow, segment);
+      if (hasLeftUnseen(x, flow)) {
+        this.end(flow, 'finished', 'fin', now);
+        return;
+      }
+    }
     x.resetBy = 'far';
     this.onEvent(flow, 'rst', from, segment);
     this.end(flow, 'reset', `reset-by-${from}`, now);
@@ -391,6 +441,7 @@ export class FlowStepper {
   end(flow: Flow, event: FlowMachineEvent, reason: FlowReason, now: number): void {
     this.moving.delete(flow);
     this.holding.forget(flow);
+    this.closing.delete(flow);
     this.move(flow, event, reason, now);
     this.keeper.flowEnded(flow, now);
   }
@@ -401,6 +452,7 @@ export class FlowStepper {
     flow.state = state;
     if (reason) flow.reason = reason;
     flow.history.push({ state, at: now });
+    if (state === 'closing' && this.options.shared && flow.mode === Mode.Direct) this.closing.add(flow);
     this.onEvent(flow, 'state', undefined, undefined);
   }
 

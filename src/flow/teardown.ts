@@ -44,7 +44,8 @@ export function directlyFinished(flow: Flow): boolean {
   return finAcknowledged(flow.outer) && finAcknowledged(flow.inner);
 }
 
-function finAcknowledged(x: Connection): boolean {
+/** True when X's FIN was acknowledged by Y. */
+export function finAcknowledged(x: Connection): boolean {
   if (!x.far.finSeen) return false;
   // No ack goes beyond a FIN. What lies there all the same is an old number, of an end not heard of since a restore.
   const beyond = seqDiff(farAck(x), x.far.finEnd);

@@ -232,7 +232,6 @@ export class ControlClient implements SwitchClient {
       lastEvent: this.lastEvent,
     });
     const before = this.instance;
-    this.instance = instance;
     this.token = opened.token;
     if (!opened.resumed) this.lastEvent = 0;
     const watch = reservation.watch.map(rangeMessage);
@@ -247,6 +246,8 @@ export class ControlClient implements SwitchClient {
     else if (change === 'resumed') await this.flows.catchUp(conversation, opened);
     const left = change === 'opened' ? await this.flows.takeOver(conversation, opened) : [];
     this.stopped.signal.throwIfAborted();
+    // Only now: a session that ends before leaves all of this to the next one.
+    this.instance = instance;
     this.becomeReady();
     this.tellSession(change, left);
     return opened.lifetimeSeconds;

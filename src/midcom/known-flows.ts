@@ -86,22 +86,26 @@ export class KnownFlows {
     const missed = opened.eventsLost || !opened.resumed;
     if (!missed && this.unansweredPairs === 0) return;
     const flows = await listFlows(conversation);
-    if (this.unansweredPairs > 0) {
-      // Flows whose id never arrived: nobody here will ever use them.
-      const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
-      await Promise.allSettled(orphans.map(({ id }) => this.release(conversation, id)));
-      this.unansweredPairs = 0;
-    }
+    await this.releaseOrphans(conversation, flows);
     if (missed) this.makeUp(flows);
+  }
+
+  /** Flows whose id never arrived: nobody here will ever use them. */
+  private async releaseOrphans(conversation: Conversation, flows: readonly FlowSnapshot[]): Promise<void> {
+    if (this.unansweredPairs === 0) return;
+    const orphans = flows.filter((flow) => !this.known.has(flow.id) && !wasCut(flow));
+    await Promise.allSettled(orphans.map(({ id }) => this.release(conversation, id)));
+    this.unansweredPairs = 0;
   }
 
   /** After a restart of the switch, or with another one: it may have flows of the one before. The others are gone. */
   async keepListed(conversation: Conversation, opened: OpenResult): Promise<void> {
+    await renewEverything(conversation, opened.lifetimeSeconds);
+    const flows = await listFlows(conversation);
+    await this.releaseOrphans(conversation, flows);
     const before = new Set(this.known.keys());
     this.known.clear();
-    await renewEverything(conversation, opened.lifetimeSeconds);
-    for (const flow of await listFlows(conversation)) if (before.has(flow.id)) this.known.set(flow.id, flow);
-    this.unansweredPairs = 0;
+    for (const flow of flows) if (before.has(flow.id)) this.known.set(flow.id, flow);
   }
 
   /** Tells as events what the lost events would have told. */

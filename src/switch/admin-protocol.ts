@@ -92,7 +92,7 @@ export interface StatsView {
   readonly interfaces: readonly string[];
   readonly startedAt: string;
   /** Of a switch that may be one of several of its group. */
-  readonly role?: 'active' | 'standby';
+  readonly role?: 'active' | 'standby' | 'carrying';
   readonly table: TableView;
   /** Flows in the table, by state; a state without any may be left out. */
   readonly flows: Partial<Record<FlowState, number>>;

@@ -8,7 +8,6 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
-import type { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint, parseEndpoint } from '../wire/endpoint.js';
 import {
   type AdminBackend,
@@ -22,6 +21,13 @@ import type { DiscoveryService } from './discovery.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
+export interface GroupPlace {
+  /** It has the lease, and has taken over all that the active switch before it had. */
+  isActive(): boolean;
+  /** Resolves when it is. */
+  promote(): Promise<void>;
+}
+
 export interface AdminParts {
   readonly config: SwitchConfig;
   readonly plane: DataPlane;
@@ -30,8 +36,8 @@ export interface AdminParts {
   readonly server: ControlServer;
   readonly discovery: DiscoveryService;
   readonly clock: Clock;
-  /** The table of a switch that is one of several of its group. */
-  readonly shared?: Pick<RedisTable, 'isLeader' | 'leading' | 'promote'> | undefined;
+  /** Of a switch that is one of several of its group. */
+  readonly group?: GroupPlace | undefined;
 }
 
 export class Admin implements AdminBackend {
@@ -87,27 +93,26 @@ export class Admin implements AdminBackend {
   }
 
   async promote(): Promise<StatsView> {
-    const { shared } = this.parts;
-    if (!shared) {
+    const { group } = this.parts;
+    if (!group) {
       const message = 'this switch is no standby: set `standby: true` and a table in Redis in its config';
       throw new SutureError('SUT_NOT_AVAILABLE', message);
     }
-    if (!shared.isLeader) shared.promote();
-    await shared.leading;
+    await group.promote();
     return this.stats();
   }
 
   async stats(): Promise<StatsView> {
-    const { config, control, discovery, plane, server, table } = this.parts;
+    const { config, control, discovery, group, plane, server, table } = this.parts;
     const flows: Partial<Record<FlowState, number>> = {};
-    for (const flow of await control.flows({})) flows[flow.state] = (flows[flow.state] ?? 0) + 1;
+    for (const flow of table.records()) flows[flow.state] = (flows[flow.state] ?? 0) + 1;
     const { kind, state, reason, counters } = table.status();
     return {
       name: config.name,
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
-      ...(this.parts.shared && { role: this.parts.shared.isLeader ? 'active' : 'standby' }),
+      ...(group && { role: this.role(group.isActive()) }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -119,6 +124,11 @@ export class Admin implements AdminBackend {
         ...prefixed('start', control.reconciled),
       },
     };
+  }
+
+  private role(isLeader: boolean): NonNullable<StatsView['role']> {
+    if (isLeader) return 'active';
+    return this.parts.config.scaleOut ? 'carrying' : 'standby';
   }
 
   onFlow(listener: (record: FlowRecord) => void): () => void {

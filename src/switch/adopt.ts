@@ -1,6 +1,8 @@
 /** Records of flows and what the data path says of them, put together; also those of a run before this one. */
-import type { FlowSnapshot, RestoreRequest } from '../dataplane/port.js';
+import type { FlowSnapshot, FlowStates, RestoreRequest } from '../dataplane/port.js';
 import { isRestorable } from '../flow/restore.js';
+import { FLOW_STATES, type FlowState } from '../flow/state.js';
+import type { AdoptedFlow } from '../midcom/transactions.js';
 import { lostFlow } from '../table/lost.js';
 import type { FlowRecord } from '../table/port.js';
 import { turnRestore, turnSnapshot } from './orientation.js';
@@ -11,16 +13,17 @@ export type Identity = Pick<
   'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause' | 'teardown'
 >;
 
-export interface Kept {
-  readonly record: FlowRecord;
-  readonly snapshot: FlowSnapshot;
-  /** As the table had it. */
-  readonly before: FlowRecord;
+/** What a data path says of a flow in brief. */
+export interface Live {
+  readonly state: FlowState;
+  readonly savable: boolean;
 }
 
 export interface Sorted {
-  /** Flows that the data path still has, with what they are now. */
-  readonly kept: readonly Kept[];
+  /** Records of flows that the data path still has, as the table knows them. */
+  readonly kept: readonly FlowRecord[];
+  /** Of flows that it has too, and that have gone on since. */
+  readonly changed: readonly FlowRecord[];
   /** Records of stitched flows that it has not, but can go on with. */
   readonly restorable: readonly FlowRecord[];
   /** Flows that it has, and that have ended elsewhere. */
@@ -28,31 +31,40 @@ export interface Sorted {
   /** Records of other flows that it has not, as they ended. */
   readonly lost: readonly FlowRecord[];
   /** Flows that it has, and of which the table knows nothing. */
-  readonly unknown: readonly FlowSnapshot[];
+  readonly unknown: readonly string[];
+}
+
+export function liveFlows({ ids, states, savable }: FlowStates): Map<string, Live> {
+  const live = new Map<string, Live>();
+  for (const [i, id] of ids.entries()) {
+    live.set(id, { state: FLOW_STATES[states[i] ?? 0] as FlowState, savable: savable[i] === 1 });
+  }
+  return live;
 }
 
 /**
  * What a switch that starts does with the open flows of its table. A data path that begins with the switch has none of
  * them; one that outlives it may have any, and some that the table never learned of.
  */
-export function sortOut(records: readonly FlowRecord[], live: readonly FlowSnapshot[], now: number): Sorted {
-  const alive = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
-  const kept: Kept[] = [];
+export function sortOut(records: Iterable<FlowRecord>, live: ReadonlyMap<string, Live>, now: number): Sorted {
+  const unknown = new Set(live.keys());
+  const kept: FlowRecord[] = [];
+  const changed: FlowRecord[] = [];
   const restorable: FlowRecord[] = [];
   const stale: string[] = [];
   const lost: FlowRecord[] = [];
   for (const record of records) {
-    const snapshot = alive.get(record.id);
-    alive.delete(record.id);
+    const flow = live.get(record.id);
+    unknown.delete(record.id);
     if (record.closedAt !== undefined) {
-      if (snapshot && !isOver(snapshot)) stale.push(record.id);
+      if (flow && !isOver(flow)) stale.push(record.id);
       continue;
     }
-    if (snapshot) kept.push({ record: recordOf(identityOf(record), snapshot), snapshot, before: record });
+    if (flow) (isSame(record, flow) ? kept : changed).push(record);
     else if (requestFor(record)) restorable.push(record);
     else lost.push(lostFlow(record, now));
   }
-  return { kept, restorable, stale, lost, unknown: [...alive.values()] };
+  return { kept, changed, restorable, stale, lost, unknown: [...unknown] };
 }
 
 export function isOver({ state }: Pick<FlowSnapshot, 'state'>): boolean {
@@ -68,15 +80,39 @@ export function requestFor(record: FlowRecord | undefined): RestoreRequest | und
   return isTurned(record) ? turnRestore(request) : request;
 }
 
-/** A record for a flow that only the data path has; undefined when its ends or its agent can't be told. */
+/**
+ * A record for a flow that only the data path has; undefined when its ends or its agent can't be told. The data path's
+ * outer connection is the one that came to the shell: when that came from a core, the core opened the flow.
+ */
 export function foundFlow(
   snapshot: FlowSnapshot,
   agentOf: (address: string) => string | undefined,
+  isCore: (address: string) => boolean,
 ): FlowRecord | undefined {
-  const { ends, history, id } = snapshot;
+  const { ends, history, id, teardown } = snapshot;
   const agent = ends && agentOf(ends.outer.local.address);
   if (!ends || agent === undefined) return undefined;
-  return recordOf({ id, agent, ...ends, openedAt: history[0]?.at ?? 0 }, snapshot);
+  const byCore = isCore(ends.outer.remote.address) && !isCore(ends.inner.remote.address);
+  const identity: Identity = {
+    id,
+    agent,
+    ...(byCore ? { outer: ends.inner, inner: ends.outer, openedBy: 'core' } : ends),
+    openedAt: history[0]?.at ?? 0,
+    ...(teardown && { teardown }),
+  };
+  return recordOf(identity, snapshot);
+}
+
+/** For its agents. One that was about to be enabled when its switch was lost may be enabled again. */
+export function forAgents({
+  id,
+  agent: shell,
+  outer,
+  inner,
+  teardown = 'core',
+  state,
+}: FlowRecord): AdoptedFlow {
+  return { id, shell, outer, inner, teardown, isEnabled: state !== 'watched' && state !== 'relayed' };
 }
 
 export function identityOf(record: FlowRecord): Identity {
@@ -95,8 +131,8 @@ export function identityOf(record: FlowRecord): Identity {
 }
 
 /** The table need not be told again. */
-export function isSame(record: FlowRecord, before: FlowRecord): boolean {
-  return record.state === before.state && (record.saved === undefined) === (before.saved === undefined);
+function isSame({ state, saved }: FlowRecord, live: Live): boolean {
+  return state === live.state && (saved !== undefined) === live.savable;
 }
 
 export function isTurned({ openedBy }: Pick<FlowRecord, 'openedBy'>): boolean {

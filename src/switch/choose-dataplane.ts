@@ -28,7 +28,7 @@ export async function startDataPlane(parts: DataPlaneParts): Promise<DataPlane> 
     } catch (error) {
       const { code, message } = asSutureError(error);
       // A wrong config stays wrong on the other path.
-      if (config.dataplane === 'kernel' || !code.startsWith('SUT_DATAPLANE')) throw error;
+      if (config.dataplane === 'kernel' || config.scaleOut || !code.startsWith('SUT_DATAPLANE')) throw error;
       log.warn({ why: message }, 'data path: userspace, because the kernel path is not available');
     }
   }
@@ -62,6 +62,7 @@ async function startKernel({ config, clock, log, onDiscovery }: DataPlaneParts):
     maxFlows: config.limits.flows,
     engine: engineOptions(config),
     discovery: { port: config.discovery.port, onFrame: onDiscovery },
+    shells: config.agents.flatMap(({ role, addresses }) => (role === 'shell' ? addresses : [])),
     clock,
     log,
   });
@@ -70,5 +71,6 @@ async function startKernel({ config, clock, log, onDiscovery }: DataPlaneParts):
 }
 
 function engineOptions(config: SwitchConfig) {
-  return { ...config.timers, clampCap: config.clampCap, maxUnpaired: config.limits.halfOpen };
+  const { clampCap, limits, scaleOut, timers } = config;
+  return { ...timers, clampCap, maxUnpaired: limits.halfOpen, shared: scaleOut };
 }

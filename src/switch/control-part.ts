@@ -8,11 +8,12 @@ import type { Clock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
 import { Lifecycle } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
-import type { FlowRecord } from '../table/port.js';
 import { RedisTable } from '../table/redis/table.js';
 import { formatEndpoint } from '../wire/endpoint.js';
 import { Admin } from './admin.js';
 import { AdminServer } from './admin-server.js';
+import { forAgents } from './adopt.js';
+import { Carrying } from './carrying.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
@@ -36,6 +37,7 @@ export class ControlPart {
   private readonly active: Lifecycle;
   private readonly control: Control;
   private readonly shared: RedisTable | undefined;
+  private readonly carrying: Carrying | undefined;
   private isActive = false;
   /** Of a standby: it becomes the active one. */
   private taking: Promise<void> = Promise.resolve();
@@ -51,7 +53,9 @@ export class ControlPart {
       config.agents.find(({ role, addresses }) => role === 'shell' && addresses.includes(address))?.name;
     const { drainLimit } = config.timers;
     this.shared = config.standby && table instanceof RedisTable ? table : undefined;
-    const control = new Control({ plane, table, clock, log, drainLimit, agentOf });
+    const isCore = (address: string): boolean =>
+      config.agents.some(({ role, addresses }) => role === 'core' && addresses.includes(address));
+    const control = new Control({ plane, table, clock, log, drainLimit, agentOf, isCore });
     const server = new ControlServer({
       name: config.name,
       listen: config.control.listen,
@@ -71,10 +75,16 @@ export class ControlPart {
     });
     this.discovery = new DiscoveryService({ config, clock, log, epoch: () => control.epoch() });
     const { discovery, shared } = this;
-    const admin = new Admin({ config, plane, table, control, server, discovery, clock, shared });
+    const group = shared && {
+      isActive: () => shared.isLeader && this.isActive,
+      promote: () => this.promote(shared),
+    };
+    const admin = new Admin({ config, plane, table, control, server, discovery, clock, group });
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.control = control;
     if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
+    if (shared && config.scaleOut)
+      this.carrying = new Carrying({ config, plane, table: shared, control, log });
     // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.
     this.base = new Lifecycle(shared ? [plane, table, adminServer] : [plane, table]);
     this.active = new Lifecycle([
@@ -121,6 +131,13 @@ export class ControlPart {
     return leave && (!wasLeader || (await this.shared?.hasSuccessor()) === true);
   }
 
+  /** Resolves once it has taken over all that the active switch had. */
+  private async promote(shared: RedisTable): Promise<void> {
+    if (!shared.isLeader) shared.promote();
+    await shared.leading;
+    await this.taking;
+  }
+
   private become(role: Role): void {
     this.isActive ||= role === 'active';
     this.options.onRole?.(role);
@@ -134,24 +151,15 @@ export class ControlPart {
 
   /** Nothing is carried and no agent is served before what was there is known. */
   private async takeOver(control: Control, server: ControlServer, plane: DataPlane): Promise<void> {
-    await control.adopt((open) => this.introduce(open, server));
+    await control.adopt(async (open) => {
+      const strange = await server.adopt(open.map(forAgents));
+      if (strange.length > 0)
+        this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
+    });
+    // Only now: until its flows are known, what comes for them is better off with nobody.
+    await this.carrying?.lead();
     await plane.forward();
     this.become('active');
-  }
-
-  /** Flows that were there before, to those who serve their agents. */
-  private async introduce(open: readonly FlowRecord[], server: ControlServer): Promise<void> {
-    const flows = open.map(({ id, agent, outer, inner, teardown = 'core', enabledAt }) => ({
-      id,
-      shell: agent,
-      outer,
-      inner,
-      teardown,
-      isEnabled: enabledAt !== undefined,
-    }));
-    const strange = await server.adopt(flows);
-    if (strange.length > 0)
-      this.log.warn({ flows: strange.length }, 'flows whose agents are not in the config');
   }
 
   /** A discovery datagram that came in. */

@@ -6,7 +6,7 @@
  * says that its record is as safe as the config wants it.
  */
 import { randomBytes } from 'node:crypto';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot } from '../dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, RestoreRequest } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
@@ -22,8 +22,9 @@ import {
   type Identity,
   identityOf,
   isOver,
-  isSame,
   isTurned,
+  type Live,
+  liveFlows,
   recordOf,
   requestFor,
   sortOut,
@@ -33,6 +34,9 @@ import { turnEvent, turnOffsets, turnPair, turnSide, turnSnapshot } from './orie
 const EXPIRE_MS = 1000;
 const DRAIN_CHECK_MS = 100;
 const EXPIRIES_PER_CHECK = 60;
+/** How often a standby tries again to have flows ready that its data path did not take, and how many of them. */
+const RETRY_MS = 1000;
+const RETRIED = 32;
 
 export interface ControlParts {
   readonly plane: DataPlane;
@@ -43,6 +47,8 @@ export interface ControlParts {
   readonly drainLimit: number;
   /** The shell agent that an address belongs to. */
   readonly agentOf: (address: string) => string | undefined;
+  /** Whether an address is a core agent's. */
+  readonly isCore?: (address: string) => boolean;
 }
 
 export class Control implements MidcomBackend {
@@ -57,15 +63,18 @@ export class Control implements MidcomBackend {
   private readonly startedAt: number;
   /** What the last start found: flows by what became of them. */
   readonly reconciled: Record<string, number> = {};
-  /** Events of flows that are being adopted: told when everybody knows these flows. */
-  private heldBack: FlowEvent[] | undefined;
+  /** What happened while a start told the agents of their flows; undefined at any other time. */
+  private untold: FlowEvent[] | undefined;
+  /** Flows of the active switch that the data path did not take. */
+  private readonly unplaced = new Map<string, RestoreRequest>();
+  private retryAt = 0;
   private expiries = 0;
   private draining = false;
   private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
-    parts.plane.onEvent((event) => void this.take(event));
+    parts.plane.onEvent((event) => void (this.untold ? this.untold.push(event) : this.take(event)));
   }
 
   async start(): Promise<void> {
@@ -75,64 +84,71 @@ export class Control implements MidcomBackend {
   }
 
   /**
-   * To be called before packets are carried and agents are served: open flows go on, or have ended. `introduce` is
-   * given those that go on. What happens to them after they were listed is told once it is done: an end that nobody
-   * heard of would keep its ports taken for ever.
+   * To be called before packets are carried and agents are served: open flows go on, or have ended. `serve` gets those
+   * that go on, for the agents; what happens to them until it is done is told after it, for nobody would know them.
    */
-  async adopt(introduce: (open: readonly FlowRecord[]) => Promise<void> = async () => {}): Promise<void> {
-    const { plane, table } = this.parts;
-    const [records, all] = await Promise.all([table.list(), plane.list(true)]);
-    // Events that came before this answer are in it.
-    const later: FlowEvent[] = [];
-    this.heldBack = later;
-    await introduce(await this.settle(records, all));
-    this.heldBack = undefined;
-    for (const event of later) void this.take(event);
+  async adopt(serve: (open: readonly FlowRecord[]) => Promise<void> = async () => {}): Promise<void> {
+    this.untold = [];
+    try {
+      await serve(await this.findFlows());
+    } finally {
+      const { untold } = this;
+      this.untold = undefined;
+      for (const event of untold) void this.take(event);
+    }
   }
 
-  /** Makes table and data path of one mind about the flows that they have; gives those that are open. */
-  private async settle(
-    records: readonly FlowRecord[],
-    all: readonly FlowSnapshot[],
-  ): Promise<readonly FlowRecord[]> {
+  private async findFlows(): Promise<FlowRecord[]> {
     const { clock, log, plane, table } = this.parts;
-    const live = this.following ? await this.withoutEnded(all) : all;
-    const { kept, restorable, stale, lost, unknown } = sortOut(records, live, clock.wall());
-    const found = unknown.flatMap((snapshot) => foundFlow(snapshot, this.parts.agentOf) ?? []);
+    const live = liveFlows(await plane.states());
+    if (this.following) await this.withoutEnded(live);
+    const sorted = sortOut(table.records(), live, clock.wall());
+    const { kept, restorable, stale, lost, unknown } = sorted;
+    // Only what is news is asked for in full: of 100,000 flows that is hardly any.
+    const news = [...sorted.changed.map(({ id }) => id), ...unknown];
+    const snapshots = new Map((await plane.list(true, news)).map((snapshot) => [snapshot.id, snapshot]));
+    const changed = sorted.changed.map((record) => this.changedSince(record, snapshots.get(record.id)));
+    const found = unknown.flatMap((id) => this.found(snapshots.get(id)) ?? []);
     const restored = new Set(await plane.restore(restorable.flatMap((one) => requestFor(one) ?? [])));
     await plane.drop(stale);
     const given = restorable.filter(({ id }) => !restored.has(id)).map((one) => lostFlow(one, clock.wall()));
-    for (const { record, before } of kept) if (!isSame(record, before)) await table.put(record);
-    for (const record of [...found, ...lost, ...given]) await table.put(record);
-    const open = [
-      ...kept.map(({ record }) => record),
-      ...found,
-      ...restorable.filter(({ id }) => restored.has(id)),
-    ];
+    for (const record of [...changed, ...found, ...lost, ...given]) await table.put(record);
+    const open = [...kept, ...changed, ...found, ...restorable.filter(({ id }) => restored.has(id))];
     for (const record of open) this.identities.set(record.id, identityOf(record));
     Object.assign(this.reconciled, {
       restored: restored.size,
-      adopted: kept.length,
-      changed: kept.filter(({ record, before }) => record.state !== before.state).length,
+      adopted: kept.length + changed.length,
+      changed: changed.filter(({ state }, i) => state !== sorted.changed[i]?.state).length,
       unsaved: found.length,
       lost: lost.length + given.length,
       ended: stale.length,
       unknown: unknown.length - found.length,
     });
-    if (records.length + live.length > 0) log.info(this.reconciled, 'flows of an earlier run');
+    if (open.length + lost.length + stale.length + unknown.length > 0)
+      log.info(this.reconciled, 'flows of an earlier run');
     return open.filter((record) => !isOver(record));
+  }
+
+  private changedSince(before: FlowRecord, snapshot: FlowSnapshot | undefined): FlowRecord {
+    // Gone since it was counted: nobody carries it any more.
+    return snapshot ? recordOf(identityOf(before), snapshot) : lostFlow(before, this.parts.clock.wall());
+  }
+
+  private found(snapshot: FlowSnapshot | undefined): FlowRecord | undefined {
+    const { agentOf, isCore = () => false } = this.parts;
+    return snapshot && foundFlow(snapshot, agentOf, isCore);
   }
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */
   async follow(): Promise<void> {
     const { log, plane, table } = this.parts;
     this.following = true;
-    const wanted = new Map((await table.list()).map((record) => [record.id, record]));
-    const live = await plane.list();
-    const strange = live.filter(({ id }) => !requestFor(wanted.get(id)));
-    await plane.drop(strange.map(({ id }) => id));
+    const wanted = new Map([...table.records()].map((record) => [record.id, record]));
+    const { ids } = await plane.states();
+    const strange = ids.filter((id) => !requestFor(wanted.get(id)));
+    await plane.drop(strange);
     await plane.forward();
-    log.info({ flows: live.length - strange.length }, 'standby: following the active switch');
+    log.info({ flows: ids.length - strange.length }, 'standby: following the active switch');
   }
 
   /** The active switch has changed these. */
@@ -142,13 +158,25 @@ export class Control implements MidcomBackend {
     // What is carried already goes on as it is; only a flow that is closing has more to tell.
     const known = changed.filter(({ state }) => state !== 'stitched').map(({ id }) => id);
     await plane.drop([...known, ...gone]);
-    await plane.restore(wanted);
+    const placed = new Set(await plane.restore(wanted));
+    for (const id of [...changed.map((record) => record.id), ...gone]) this.unplaced.delete(id);
+    for (const request of wanted) if (!placed.has(request.id)) this.unplaced.set(request.id, request);
+  }
+
+  /** There may be room by now for what the data path could not take. */
+  async retry(): Promise<void> {
+    const { clock, plane } = this.parts;
+    if (this.unplaced.size === 0 || clock.monotonic() < this.retryAt) return;
+    this.retryAt = clock.monotonic() + RETRY_MS;
+    const some = [...this.unplaced.values()].slice(0, RETRIED);
+    for (const id of await plane.restore(some)) this.unplaced.delete(id);
   }
 
   /** No packet comes to a standby, so what has ended there has fallen silent there, and nowhere else. */
-  private async withoutEnded(flows: readonly FlowSnapshot[]): Promise<FlowSnapshot[]> {
-    await this.parts.plane.drop(flows.filter(isOver).map(({ id }) => id));
-    return flows.filter((flow) => !isOver(flow));
+  private async withoutEnded(flows: Map<string, Live>): Promise<void> {
+    const ended = [...flows].filter(([, flow]) => isOver(flow)).map(([id]) => id);
+    for (const id of ended) flows.delete(id);
+    await this.parts.plane.drop(ended);
   }
 
   /** Takes no new flows, and leaves those that there are to another switch. */
@@ -316,7 +344,7 @@ export class Control implements MidcomBackend {
   async flow(id: string): Promise<FlowRecord | undefined> {
     const record = await this.parts.table.get(id);
     if (!record) return undefined;
-    const live = (await this.parts.plane.list()).find((snapshot) => snapshot.id === id);
+    const [live] = await this.parts.plane.list(false, [id]);
     return this.refreshed(record, live);
   }
 
@@ -327,10 +355,6 @@ export class Control implements MidcomBackend {
 
   private async take(told: FlowEvent): Promise<void> {
     const { log, table } = this.parts;
-    if (this.heldBack) {
-      this.heldBack.push(told);
-      return;
-    }
     const { id } = told.flow;
     const identity = this.identities.get(id);
     if (!identity) return;
@@ -356,7 +380,8 @@ export class Control implements MidcomBackend {
 
   private async forgetUnlisted(): Promise<void> {
     const listed = [...this.identities.keys()].filter((id) => !this.pairing.has(id));
-    const kept = new Set((await this.parts.table.list()).map(({ id }) => id));
+    const kept = new Set<string>();
+    for (const { id } of this.parts.table.records()) kept.add(id);
     for (const id of listed) if (!kept.has(id)) this.identities.delete(id);
   }
 }

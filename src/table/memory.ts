@@ -31,10 +31,12 @@ export class MemoryTable implements FlowTable {
   async start(): Promise<void> {}
 
   async put(record: FlowRecord): Promise<void> {
-    this.#records.set(record.id, copyOf(record));
-    const { id, closedAt } = record;
-    if (closedAt === undefined) this.#ended.delete(id);
-    else this.#end(id, closedAt);
+    this.#keep(copyOf(record));
+  }
+
+  /** As `put`, with records that are nobody else's from now on: 100,000 copies take a good part of a second. */
+  fill(records: readonly FlowRecord[]): void {
+    for (const record of records) this.#keep(record);
   }
 
   /** Nothing here outlives the process, so there is nothing to wait for. */
@@ -47,6 +49,10 @@ export class MemoryTable implements FlowTable {
 
   async list(filter: FlowFilter = {}): Promise<FlowRecord[]> {
     return listed(this.#records.values(), filter).map((record) => copyOf(record));
+  }
+
+  records(): Iterable<FlowRecord> {
+    return this.#records.values();
   }
 
   async delete(id: string): Promise<boolean> {
@@ -83,6 +89,13 @@ export class MemoryTable implements FlowTable {
 
   get size(): number {
     return this.#records.size;
+  }
+
+  #keep(record: FlowRecord): void {
+    const { id, closedAt } = record;
+    this.#records.set(id, record);
+    if (closedAt === undefined) this.#ended.delete(id);
+    else this.#end(id, closedAt);
   }
 
   #end(id: string, closedAt: number): void {

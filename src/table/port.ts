@@ -85,6 +85,8 @@ export interface FlowTable extends FlowReader, Startable {
    * save it. Rejects with SUT_TABLE_UNAVAILABLE or SUT_TABLE_LEASE when that can't be done now.
    */
   secure(id: string): Promise<void>;
+  /** The records themselves, in no order: for who only looks at them, and at once. `list` takes its time for copies. */
+  records(): Iterable<FlowRecord>;
   /** False when there was no such flow. */
   delete(id: string): Promise<boolean>;
   /** Forgets the flows that ended long enough before `now`; gives their ids. */

@@ -5,6 +5,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { Tuple } from './tuple.js';
 
+const [DOT, ZERO] = [0x2e, 0x30];
+
 export interface Endpoint {
   /** Canonical text: dotted IPv4, or IPv6 as RFC 5952 writes it. */
   readonly address: string;
@@ -13,11 +15,7 @@ export interface Endpoint {
 
 /** Four 32-bit words of an address, IPv4 in its IPv4-mapped form. Undefined when the text is no address. */
 export function addressWords(text: string): Uint32Array | undefined {
-  if (isIPv4(text)) {
-    const parts = text.split('.').map(Number);
-    const [a = 0, b = 0, c = 0, d = 0] = parts;
-    return Uint32Array.of(0, 0, 0xffff, ((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
-  }
+  if (isIPv4(text)) return Uint32Array.of(0, 0, 0xffff, ipv4Word(text));
   if (!isIPv6(text) || text.includes('%')) return undefined;
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
   const plain = dotted
@@ -30,6 +28,17 @@ export function addressWords(text: string): Uint32Array | undefined {
   const after = tail === undefined ? [] : groups(tail);
   const all = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
   return Uint32Array.from({ length: 4 }, (_, i) => (((all[2 * i] ?? 0) << 16) | (all[2 * i + 1] ?? 0)) >>> 0);
+}
+
+/** Of a text that is an IPv4 address. */
+function ipv4Word(text: string): number {
+  let [word, byte] = [0, 0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) [word, byte] = [word * 256 + byte, 0];
+    else byte = byte * 10 + code - ZERO;
+  }
+  return word * 256 + byte;
 }
 
 /** Text of an address given as four words from `at`. IPv6 follows RFC 5952 section 4. */
@@ -52,6 +61,8 @@ export function addressText(words: ArrayLike<number>, at = 0): string {
 
 /** The same address in its canonical text, or undefined. */
 export function canonicalAddress(text: string): string | undefined {
+  // It can be written in one way only.
+  if (isIPv4(text)) return text;
   const words = addressWords(text);
   return words && addressText(words);
 }

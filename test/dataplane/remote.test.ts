@@ -37,11 +37,14 @@ function fakePlane(calls: unknown[][]) {
     },
     proceed: note('proceed', SNAPSHOT),
     close: note('close', SNAPSHOT),
+    steer: note('steer', undefined),
     list: note('list', [SNAPSHOT]),
+    states: note('states', { ids: ['f1'], states: Uint8Array.of(0), savable: Uint8Array.of(0) }),
     counters: note('counters', { received: 7 }),
     onEvent: (listener) => {
       tell = listener;
     },
+    onMiss: () => {},
   };
   return { plane, tell: (event: FlowEvent) => tell(event) };
 }
@@ -59,7 +62,10 @@ t.test('a data path in another thread', async (t) => {
   await remote.own(ports);
   t.same(await remote.list(), [SNAPSHOT]);
   t.same(await remote.counters(), { received: 7 });
-  t.same(calls, [['own', ports], ['list'], ['counters']]);
+  t.same(calls, [['own', ports], ['list', false, undefined], ['counters']]);
+  t.same(await remote.list(true, ['f1']), [SNAPSHOT]);
+  t.same(calls.at(-1), ['list', true, ['f1']]);
+  t.match(await remote.states(), { ids: ['f1'], states: { 0: 0 } });
 
   const offsets = { consumedFromPeer: 0, injectedToCore: 0, consumedFromCore: 0, injectedToPeer: 0 };
   await t.rejects(remote.enable('f1', offsets, 'core'), {

@@ -3,12 +3,15 @@
  * path has nothing that outlives its process (`restart.test.ts`).
  */
 import t from 'tap';
-import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
+import { addressOf, endpointOf, HTTP_PORT, RAW_PORT } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
-import type { KeepAliveResult, TransferResult } from '../support/lab/results.js';
+import type { Ends, KeepAliveResult, TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 
 const CONNECTIONS = 100;
+const FORWARD_PORT = 9001;
+/** Relayed by then, with more bytes behind it than the pipelines hold. */
+const CUT_AFTER = 300_000;
 const REQUESTS = 1000;
 /** Of each transfer; they go on, one after the other on one connection, until the new process is there. */
 const BYTES = 100_000_000;
@@ -60,6 +63,50 @@ t.test('100 stitched flows and transfers outlive the switch process', async (t) 
   );
   const after = await Promise.all((['e', 'b'] as const).map((host) => resetsOf(rig, host)));
   t.strictSame(after, resets, 'no end saw or sent a reset');
+});
+
+t.test('a handover of a connection that the core opened outlives it too, with no table', async (t) => {
+  const rig = await Rig.up(t);
+  const switchConfig = { dataplane: 'kernel' };
+  const workload = rig.stage.startWorkload('e');
+  const gateway = await rig.stage.startSwitch(switchConfig);
+  const listen = endpointOf('a', FORWARD_PORT);
+  const forward = { listen, peer: endpointOf('e', RAW_PORT), stitch: { after: { bytes: CUT_AFTER } } };
+  await Promise.all([rig.stage.startCore([], { calls: 'any' }), rig.stage.startShell([forward]), workload]);
+  const go = rig.go();
+  // Reads nothing before it may go on, so the shell can't deliver what it holds at the cut.
+  const connections = [{ kind: 'stalled', port: FORWARD_PORT, seed: 1 }];
+  const load = { host: addressOf('a', 4), connections, go: go.path, limitMs: 60_000 };
+  const stalled = rig.startClient('load', load, { host: 'b' });
+  const cutting = (when: string): Promise<void> =>
+    rig.stage.until(
+      async () => (await rig.stage.admin.flows({ state: 'cutting' })).length === 1,
+      30_000,
+      () => `it is not being cut ${when}`,
+    );
+  await cutting('at first');
+  const [before] = await rig.stage.admin.flows();
+
+  gateway.kill('SIGKILL');
+  await gateway.ended;
+  await rig.stage.startSwitch(switchConfig);
+  await cutting('by the next process');
+  const [after] = await rig.stage.admin.flows();
+  t.match(after, { id: before?.id, outer: before?.outer, inner: before?.inner });
+  await Promise.all([rig.stage.agentReady('a1'), rig.stage.agentReady('b1')]);
+  t.match(await rig.stage.admin.agents(), [{ flows: 1 }, { flows: 1 }], 'both agents have it');
+  go.say();
+
+  const [, results = []] = (await stalled.finished()) as {
+    outcome: string;
+    local: string;
+    remote: string;
+  }[][];
+  t.match(results, [{ outcome: 'ok' }]);
+  const [result] = results;
+  const flow = await rig.closed(result as Ends);
+  t.match(flow, { id: before?.id, reason: 'fin', openedBy: 'core' });
+  t.ok(flow.stitchedAt, 'it was stitched', { history: flow.history });
 });
 
 async function resetsOf(rig: Rig, host: 'e' | 'b'): Promise<string> {

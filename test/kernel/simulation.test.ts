@@ -5,11 +5,9 @@
  * `SUTURE_TWIN_SEEDS=n` runs the seeds 1 … n; `SUTURE_TWIN_SEED=n` runs that one.
  */
 import { Random } from '../support/sim/random.js';
-import type { Scenario } from '../support/sim/scenario.js';
-import { scenarioOf } from '../support/sim/scenario.js';
 import { type Outcome, Simulation } from '../support/sim/simulation.js';
+import { smallScenario } from '../support/sim/small.js';
 import { FLOW_ID, type SimEngine } from '../support/sim/switch-node.js';
-import type { TcpConfig } from '../support/sim/tcp-config.js';
 import { withKernel } from './support/driver.js';
 import type { Kernel } from './support/kernel.js';
 import { Twin } from './support/twin.js';
@@ -22,21 +20,6 @@ const MOST_REPORTS = 5;
 /** One world in so many holds FINs and RSTs; an agent answers at a tick with this chance, else the time limit does. */
 const HOLDING_OF = 3;
 const ANSWERED = 0.05;
-
-/** A kept packet has at most 2048 bytes: super-segments stay, of fewer and smaller segments. */
-const MOST_PAYLOAD = 1900;
-const SMALL_MSS = 536;
-
-function small(config: TcpConfig): TcpConfig {
-  const mss = config.supers > 1 ? SMALL_MSS : Math.min(config.mss, 1460);
-  return { ...config, mss, supers: Math.min(config.supers, Math.floor(MOST_PAYLOAD / mss)) };
-}
-
-function smallScenario(seed: number): Scenario {
-  const scenario = scenarioOf(seed);
-  const { peer, outer, inner, core } = scenario;
-  return { ...scenario, peer: small(peer), outer: small(outer), inner: small(inner), core: small(core) };
-}
 
 function heldEnd(twin: Twin): 'peer' | 'core' | undefined {
   const flow = twin.flow(FLOW_ID);

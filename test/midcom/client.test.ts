@@ -7,7 +7,7 @@ import { systemClock } from '../../src/platform/clock.js';
 import { SutureError } from '../../src/platform/errors.js';
 import { silentLog } from '../../src/platform/log.js';
 import type { Endpoint } from '../../src/wire/endpoint.js';
-import { FakeBackend } from './support/fake-backend.js';
+import { FakeBackend, snapshot } from './support/fake-backend.js';
 import { FakeClock } from './support/fake-clock.js';
 import { connection, endpoint } from './support/raw-agent.js';
 import { CutProxy, INNER, OFFERS, OUTER, Rig, recordingLog, until } from './support/rig.js';
@@ -235,6 +235,48 @@ t.test('a switch that was restarted: a new epoch, and the reservation is made ag
   t.equal(backend.owned.size, 2);
   t.equal(shell.events.length, 0);
 });
+
+t.test(
+  'a switch that was restarted and has the flows: kept, and those that nobody knows released',
+  async (t) => {
+    const { rig, proxy, shell } = await scene(t);
+    const flow = await shell.pair(outer, inner);
+    rig.backend.move(flow.id, 'cutting');
+    await until(() => shell.events.length === 1);
+    rig.backend.gates.set('pair', new Promise(() => undefined));
+    const other = { ...outer, remote: { ...outer.remote, port: 40_001 } };
+    const second = { ...inner, local: { ...inner.local, port: 20_001 } };
+    const refused = t.rejects(shell.pair(other, second), { code: 'SUT_SESSION_STATE' });
+    await until(() => rig.backend.calls.filter((name) => name === 'pair').length === 2);
+
+    const backend = new FakeBackend();
+    backend.instance = 'instance-2';
+    backend.flows.set(flow.id, snapshot(flow.id, 'cutting'));
+    backend.flows.set('orphan', snapshot('orphan', 'relayed'));
+    const next = await Rig.started({}, backend);
+    t.teardown(() => next.stop());
+    const adopted = { shell: 'a1', teardown: 'core', isEnabled: true } as const;
+    await next.server.adopt([
+      { ...adopted, id: flow.id, outer, inner },
+      { ...adopted, id: 'orphan', outer: other, inner: second },
+    ]);
+    // Its session is lost once more, in the middle of the comparison.
+    backend.failures.set('list', new SutureError('SUT_INTERNAL', 'not now'));
+    proxy.retarget(next.control);
+    proxy.cut();
+    await refused;
+    await until(() => shell.changes.includes('renewed') || shell.changes.includes('resumed'));
+    t.strictSame(
+      shell.changes,
+      ['opened', 'lost', 'renewed'],
+      'the second session is the first with this switch',
+    );
+    t.strictSame([...backend.flows.keys()], [flow.id]);
+    t.match(await shell.list(), [{ id: flow.id, state: 'cutting' }]);
+    backend.move(flow.id, 'stitched');
+    await until(() => shell.events.at(-1)?.flow.state === 'stitched');
+  },
+);
 
 t.test('a switch that forgot the session but not its state: resumed, from the list', async (t) => {
   const { rig, proxy, shell } = await scene(t);

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { identityOf, recordOf, sortOut } from '../../src/switch/adopt.js';
+import type { FlowState } from '../../src/flow/state.js';
+import { forAgents, liveFlows, sortOut } from '../../src/switch/adopt.js';
 import { lostFlow } from '../../src/table/lost.js';
 import { flowRecord } from '../contract/table.js';
-import { snapshot } from './fake-plane.js';
 
 t.test('how a flow ended whose switch is gone', async (t) => {
   const step = (state: 'relayed' | 'clamping' | 'stitched' | 'closing') => ({ state, at: 1 });
@@ -27,7 +27,7 @@ t.test('how a flow ended whose switch is gone', async (t) => {
 
 t.test('a data path that begins with the switch has none of them', async (t) => {
   const ended = flowRecord('2', { state: 'closed', reason: 'fin', closedAt: 3 });
-  const { kept, lost, unknown } = sortOut([flowRecord('1'), ended], [], 9_000);
+  const { kept, lost, unknown } = sortOut([flowRecord('1'), ended], new Map(), 9_000);
   t.strictSame(kept, []);
   t.strictSame(unknown, []);
   t.match(lost, [{ id: '1', state: 'closed', reason: 'released' }]);
@@ -35,15 +35,30 @@ t.test('a data path that begins with the switch has none of them', async (t) => 
 });
 
 t.test('one that outlives it may have some, and some that the table never saw', async (t) => {
-  const record = flowRecord('1', { enabledAt: 5 });
-  const live = snapshot('1', 'stitched');
-  const stranger = snapshot('x', 'stitched');
-  const { kept, lost, unknown } = sortOut([record, flowRecord('2')], [live, stranger], 9_000);
-  t.strictSame(kept, [{ record: recordOf(identityOf(record), live), snapshot: live, before: record }]);
-  t.match(kept[0]?.record, { id: '1', agent: 'a1', state: 'stitched', stitchedAt: 2_000, enabledAt: 5 });
+  const same = flowRecord('1', { enabledAt: 5 });
+  const saved = flowRecord('3', { state: 'stitched' });
+  const records = [same, flowRecord('2'), saved, flowRecord('4')];
+  const states = {
+    ids: ['1', '3', '4', 'x'],
+    states: Uint8Array.of(1, 4, 4, 4),
+    savable: Uint8Array.of(0, 1, 1, 1),
+  };
+  const { kept, changed, lost, unknown } = sortOut(records, liveFlows(states), 9_000);
+  const ids = (flows: readonly { id: string }[]): string[] => flows.map(({ id }) => id);
+  t.strictSame(kept, [same], 'in the state that the table knows');
+  t.strictSame(ids(changed), ['3', '4'], 'in another one, or with more to save');
+  t.strictSame(ids(lost), ['2']);
+  t.strictSame(unknown, ['x']);
+});
+
+t.test('what may be enabled once more: what was not begun when its switch was lost', async (t) => {
+  const enabledIn = (state: FlowState): boolean =>
+    forAgents(flowRecord('1', { state, enabledAt: 5 })).isEnabled;
+  const states = ['watched', 'relayed', 'clamping', 'cutting', 'stitched', 'closing', 'refused'] as const;
   t.strictSame(
-    lost.map(({ id }) => id),
-    ['2'],
+    states.filter((state) => !enabledIn(state)),
+    ['watched', 'relayed'],
   );
-  t.strictSame(unknown, [stranger]);
+  const { id, agent: shell, outer, inner } = flowRecord('1');
+  t.strictSame(forAgents(flowRecord('1')), { id, shell, outer, inner, teardown: 'core', isEnabled: false });
 });

@@ -1,6 +1,7 @@
 /** A flow that the core opened, between the names of the data path and those of everyone else. */
 import t from 'tap';
 import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest } from '../../src/dataplane/port.js';
+import { statesOf } from '../../src/dataplane/snapshot.js';
 import type { StitchOffsets } from '../../src/flow/endpoints.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { silentLog } from '../../src/platform/log.js';
@@ -32,6 +33,8 @@ class Plane implements DataPlane {
   async drop() {}
   async own() {}
   async disown() {}
+  async steer() {}
+  onMiss() {}
   async counters() {
     return {};
   }
@@ -54,6 +57,9 @@ class Plane implements DataPlane {
   async list() {
     return this.flow ? [this.flow] : [];
   }
+  async states() {
+    return statesOf(this.flow ? [{ ...this.flow, savable: false }] : []);
+  }
   onEvent(listener: (event: FlowEvent) => void) {
     this.listener = listener;
   }
@@ -65,7 +71,7 @@ class Plane implements DataPlane {
   }
 }
 
-function scene() {
+function scene(cores: readonly string[] = []) {
   const plane = new Plane();
   const table = new MemoryTable();
   const control = new Control({
@@ -75,6 +81,7 @@ function scene() {
     log: silentLog(),
     drainLimit: 0,
     agentOf: () => 'a1',
+    isCore: (address) => cores.includes(address),
   });
   const pair = (openedBy: 'peer' | 'core') =>
     control.pair({ id: 'f', outer: OUTER, inner: INNER, shell: 'a1', core: 'b1', openedBy });
@@ -136,6 +143,20 @@ t.test('what the core opened is turned, both ways', async (t) => {
   t.match(await control.flows({}), [expected]);
   t.match(flowDetail((await table.get('f')) as FlowRecord), { openedBy: 'core', stitchCause: ['now'] });
   t.match(await control.close('f'), TURNED);
+});
+
+t.test('a flow that a table never knew says by its ends who opened it', async (t) => {
+  const ends = { outer: INNER, inner: OUTER };
+  const found = async (cores: readonly string[]) => {
+    const { plane, table, control } = scene(cores);
+    plane.flow = { ...plane.become('stitched', 'f'), ends, teardown: 'control' };
+    await control.adopt();
+    return table.get('f');
+  };
+  const turned = { ...TURNED, outer: OUTER, inner: INNER, openedBy: 'core', teardown: 'control' };
+  t.match(await found(['10.0.3.2']), turned, 'it came from a core');
+  t.match(await found(['10.0.1.2']), { ...AS_IT_CAME, ...ends, openedBy: undefined }, 'it goes to a core');
+  t.match(await found(['10.0.1.2', '10.0.3.2']), { ...ends, openedBy: undefined }, 'and between two of them');
 });
 
 t.test('a stitch that was not begun has no cause', async (t) => {

@@ -168,6 +168,35 @@ t.test('a flow that ends while it is adopted has ended, for its agents too', asy
   t.strictSame(heard, ['1 closed true', '2 closed true']);
 });
 
+t.test('a start: what happens to a flow while agents are told of it is not missed', async (t) => {
+  const { control, plane } = controlOn(new MemoryTable());
+  const { outer, inner } = flowRecord('1');
+  for (const id of ['1', '2'])
+    plane.flows.set(id, {
+      ...snapshot(id, 'cutting'),
+      ends: { outer, inner: { ...inner, remote: outer.local } },
+    });
+  const told: string[] = [];
+  control.onEvent(({ flow }) => told.push(`${flow.id} ${flow.state}`));
+  await control.adopt(async (flows) => {
+    t.strictSame(
+      flows.map(({ id }) => id),
+      ['1', '2'],
+    );
+    plane.change('1', 'stitched');
+    plane.change('2', 'closed', 'fin');
+    plane.flows.delete('2');
+    await new Promise(setImmediate);
+    t.strictSame(told, [], 'nobody knows the flows yet');
+  });
+  await until(
+    () => told.length === 2,
+    () => `told: ${told}`,
+  );
+  t.strictSame(told, ['1 stitched', '2 closed']);
+  t.match(await control.flows({}), [{ state: 'stitched' }, { state: 'closed', closedAt: Number }]);
+});
+
 t.test('a table in memory holds nothing up', async (t) => {
   const { control, plane } = controlOn(new MemoryTable());
   await pair(control, '1');

@@ -4,9 +4,11 @@ import type {
   FlowEvent,
   FlowSide,
   FlowSnapshot,
+  FlowStates,
   PairRequest,
   RestoreRequest,
 } from '../../src/dataplane/port.js';
+import { statesOf } from '../../src/dataplane/snapshot.js';
 import type { FlowReason, FlowState } from '../../src/flow/state.js';
 import { SutureError } from '../../src/platform/errors.js';
 
@@ -68,13 +70,22 @@ export class FakePlane implements DataPlane {
     return this.known(id);
   }
 
-  async list(): Promise<FlowSnapshot[]> {
-    return [...this.flows.values()];
+  async list(_withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    return ids ? ids.flatMap((id) => this.flows.get(id) ?? []) : [...this.flows.values()];
+  }
+
+  async states(): Promise<FlowStates> {
+    const flows = [...this.flows.values()];
+    return statesOf(flows.map(({ id, state, saved }) => ({ id, state, savable: saved !== undefined })));
   }
 
   async counters(): Promise<Record<string, number>> {
     return {};
   }
+
+  async steer(): Promise<void> {}
+
+  onMiss(): void {}
 
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);

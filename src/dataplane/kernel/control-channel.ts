@@ -71,6 +71,11 @@ export class ControlChannel {
     return this.askPlainly(place, Ask.Idle);
   }
 
+  /** Its packets may take other ways from now on. */
+  unlearn(place: Place): Reply {
+    return this.askPlainly(place, Ask.Unlearn);
+  }
+
   forget(place: Place): Reply {
     return this.askPlainly(place, Ask.Forget);
   }

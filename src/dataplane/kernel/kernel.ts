@@ -7,8 +7,9 @@
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
-import { isRestorable } from '../../flow/restore.js';
-import type { TeardownMode } from '../../flow/state.js';
+import { isRestorable, isSavable } from '../../flow/restore.js';
+import { QUIET_MS } from '../../flow/share.js';
+import type { FlowState, TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
@@ -19,10 +20,12 @@ import type {
   FlowEvent,
   FlowSide,
   FlowSnapshot,
+  FlowStates,
   OnFrame,
   PairRequest,
   RestoreRequest,
 } from '../port.js';
+import { type BriefFlow, statesOf } from '../snapshot.js';
 import { ControlChannel, type Reply } from './control-channel.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
 import { Answer, ID_BYTES, LAYOUT } from './layout.js';
@@ -31,11 +34,14 @@ import { Owners } from './owners.js';
 import { KernelProgram } from './program.js';
 import { QuietFlows } from './quiet-flows.js';
 import { RecordReader } from './record-reader.js';
-import { readEvent } from './records.js';
+import { isMiss, readEvent } from './records.js';
 import { Restorer } from './restorer.js';
 import { savedOf } from './saved.js';
+import { Steering } from './steering.js';
 
 const { datagram: DATAGRAM } = LAYOUT;
+/** In these nothing is asked of the process that takes a flow over. */
+const AT_REST: ReadonlySet<FlowState> = new Set(['watched', 'relayed', 'stitched']);
 const TICK_MS = 10;
 const SWEEP_MS = 1000;
 
@@ -48,6 +54,8 @@ export interface KernelOptions {
   readonly engine: Partial<EngineOptions>;
   /** Who is given the frames of UDP datagrams to this port. */
   readonly discovery?: { readonly port: number; readonly onFrame: OnFrame };
+  /** The addresses of all shells: whose packets are steered while another switch leads. */
+  readonly shells: readonly string[];
   readonly clock: SystemClock;
   readonly log: Logger;
 }
@@ -61,6 +69,7 @@ interface Loaded {
   readonly reader: RecordReader;
   readonly requests: ControlChannel;
   readonly quiet: QuietFlows;
+  readonly steering: Steering;
 }
 
 export class KernelDataPlane implements DataPlane {
@@ -70,6 +79,9 @@ export class KernelDataPlane implements DataPlane {
   private readonly store = new FlowStore();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
   private readonly stopped = new AbortController();
+  private readonly missListeners: (() => void)[] = [];
+  /** Of flows that this switch has a copy of while it follows: those that were closing. */
+  private readonly closing = new Set<Known>();
   private whole: Loaded | undefined;
   private ticking = false;
   private eventsLost = 0;
@@ -82,9 +94,8 @@ export class KernelDataPlane implements DataPlane {
 
   async start(): Promise<void> {
     const { bpffs = BPFFS, clock, discovery, log, name, maxFlows } = this.options;
-    const interfaces = (await Promise.all(this.options.interfaces.map(interfaceFacts))).map(
-      ({ device, index }) => ({ name: device, index }),
-    );
+    const facts = await Promise.all(this.options.interfaces.map(interfaceFacts));
+    const interfaces = facts.map(({ device, index }) => ({ name: device, index }));
     const discoveryPort = discovery?.port ?? 0;
     const program = new KernelProgram({
       name,
@@ -102,8 +113,9 @@ export class KernelDataPlane implements DataPlane {
     const ring = program.events((record) => this.take(record));
     const names = new Map(interfaces.map(({ name, index }) => [index, name]));
     const datagrams = program.datagrams((record) => this.takeDatagram(record, names));
+    const steering = new Steering((map) => program.map(map), facts, this.options.shells);
     const owners = new Owners(program.map('owners'));
-    this.whole = { program, owners, ring, datagrams, reader, requests, quiet };
+    this.whole = { program, owners, ring, datagrams, reader, requests, quiet, steering };
     if (program.adopted) this.adopt();
     ring.start();
     datagrams.start();
@@ -150,13 +162,39 @@ export class KernelDataPlane implements DataPlane {
     for (const flow of flows) {
       if (!this.store.get(flow.id)) {
         const at = restorer.restore(flow, clock.kernel(), this.epochOffset);
-        if (at) this.store.add({ id: flow.id, ...at });
+        if (at) this.placed({ id: flow.id, ...at }, flow);
         else
           log.warn({ flow: flow.id }, 'a flow was not restored: its tuples are taken, or the table is full');
       }
       if (this.store.get(flow.id)) restored.push(flow.id);
     }
     return restored;
+  }
+
+  private placed(known: Known, { past }: RestoreRequest): void {
+    this.store.add(known);
+    if (past.state === 'closing') this.closing.add(known);
+    if (!this.loaded.steering.isOn) this.awaitEnds();
+  }
+
+  async steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    const { quiet, requests, steering } = this.loaded;
+    const began = leader !== undefined && !steering.isOn;
+    if (leader === undefined && steering.isOn) quiet.since = this.options.clock.kernel();
+    steering.set(leader);
+    if (began) for (const known of this.store.all()) requests.unlearn(known);
+    if (leader === undefined) this.awaitEnds();
+  }
+
+  /** Nobody else looks after flows that close. */
+  private awaitEnds(): void {
+    for (const known of this.closing) if (this.store.get(known.id) === known) this.awaitEnd(known);
+    this.closing.clear();
+  }
+
+  /** In a group whose switches all carry packets, silence may be all that tells of a flow's end. */
+  private awaitEnd(known: Known): void {
+    if (this.engine.shared && !this.store.holding.has(known)) this.tickLater(known, QUIET_MS);
   }
 
   async drop(ids: readonly string[]): Promise<void> {
@@ -210,13 +248,25 @@ export class KernelDataPlane implements DataPlane {
     return this.afterwards(known);
   }
 
-  async list(withSaved = false): Promise<FlowSnapshot[]> {
-    return [...this.store.all()].map((known) => {
+  async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    const wanted = ids ? ids.flatMap((id) => this.store.get(id) ?? []) : [...this.store.all()];
+    return wanted.map((known) => {
       const record = this.loaded.reader.read(known.slot);
+      const { teardown } = record;
       const ends = { outer: record.endpoints(0), inner: record.endpoints(1) };
       const saved = withSaved ? savedOf(record) : undefined;
-      return { ...record.snapshot(this.epochOffset), ends, ...(saved && { saved }) };
+      return { ...record.snapshot(this.epochOffset), ends, teardown, ...(saved && { saved }) };
     });
+  }
+
+  async states(): Promise<FlowStates> {
+    const flows: BriefFlow[] = [];
+    this.loaded.reader.each((record, slot) => {
+      const { generation, state } = record;
+      const known = this.store.at(slot, generation);
+      if (known) flows.push({ id: known.id, state, savable: isSavable(record) });
+    });
+    return statesOf(flows);
   }
 
   async counters(): Promise<Record<string, number>> {
@@ -231,6 +281,10 @@ export class KernelDataPlane implements DataPlane {
 
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);
+  }
+
+  onMiss(listener: () => void): void {
+    this.missListeners.push(listener);
   }
 
   // ---- requests
@@ -279,12 +333,16 @@ export class KernelDataPlane implements DataPlane {
 
   private take(bytes: Buffer): void {
     const told = readEvent(bytes, this.epochOffset);
-    if (!told) return;
+    if (!told) {
+      if (isMiss(bytes)) for (const listener of this.missListeners) listener();
+      return;
+    }
     const known = this.store.at(told.slot, told.generation);
     const event = known ? this.withSaved(told.event, known) : told.event;
     for (const listener of this.listeners) listener(event);
     if (known && event.kind === 'state') this.follow(known, event.flow);
     if (known && event.held) this.tickLater(known, this.engine.teardownLimit);
+    else if (known && event.kind === 'fin') this.awaitEnd(known);
   }
 
   private takeDatagram(record: Buffer, names: ReadonlyMap<number, string>): void {
@@ -314,6 +372,8 @@ export class KernelDataPlane implements DataPlane {
     } else {
       this.store.moving.delete(known);
       if (state === 'refused') known.wanted = undefined;
+      if (state === 'closing') this.closing.add(known);
+      if (!this.whole?.steering.isOn) this.awaitEnds();
     }
   }
 
@@ -330,6 +390,7 @@ export class KernelDataPlane implements DataPlane {
     if (!this.whole) return;
     this.whole.requests.forget(known);
     this.store.forget(known);
+    this.closing.delete(known);
   }
 
   /** A flow that holds something is ticked when that is due. */
@@ -366,6 +427,8 @@ export class KernelDataPlane implements DataPlane {
   private sweep(): void {
     const now = this.options.clock.kernel();
     for (const known of this.store.due(now)) this.forget(known);
+    // Copies of another switch's flows neither move on nor end by themselves.
+    if (this.whole?.steering.isOn) return;
     this.lookForLostEvents();
     this.whole?.quiet.look(now);
   }
@@ -388,18 +451,14 @@ export class KernelDataPlane implements DataPlane {
 
   /** Takes over the flows that a former process left in the kernel. */
   private adopt(): void {
-    const { reader } = this.loaded;
-    for (let slot = 0; slot < this.options.maxFlows; slot++) {
-      const record = reader.read(slot);
-      if (!record.used || !record.paired) continue;
-      const isIpv6 = record.endpoints(0).local.address.includes(':');
-      const known = { id: record.id, slot, generation: record.generation, isIpv6 };
+    this.loaded.reader.each((record, slot) => {
+      if (!record.used || !record.paired) return;
+      const { generation, holds, id, isIpv6, state } = record;
+      const known = { id, slot, generation, isIpv6 };
       this.store.add(known);
-      const flow = record.snapshot(this.epochOffset);
-      const { holds } = record;
-      if (flow.state !== 'watched' && flow.state !== 'relayed') this.follow(known, flow);
+      if (!AT_REST.has(state)) this.follow(known, record.snapshot(this.epochOffset));
       if (holds) this.tickLater(known, 0);
-    }
+    });
   }
 }
 

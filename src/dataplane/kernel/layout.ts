@@ -97,6 +97,7 @@ export const LAYOUT = {
     teardown: 136,
     from: 140,
   },
+  leader: { size: 16, known: 0, macs: 1 },
   reply: { size: 20, answer: 0, slot: 4, generation: 8, state: 12, due: 16 },
 } as const;
 
@@ -105,6 +106,7 @@ export const ID_BYTES = 16;
 export const TIMED_STATES = FLOW_STATES.length - 1;
 
 export const FlowBit = { Paired: 1, Superseded: 2 } as const;
+export const FLOW_TEARDOWN = 0x0c;
 export const FLOW_TEARDOWN_SHIFT = 2;
 export const SenderBit = { SynSeen: 1, SynEcn: 2, AckSeen: 4, FinSeen: 8, Heard: 16 } as const;
 export const ConnBit = {
@@ -117,11 +119,23 @@ export const ConnBit = {
   ResetHeld: 512,
   FinSent: 1024,
   Restored: 2048,
+  Steered: 4096,
+  Yielded: 8192,
+  Asked: 16384,
 } as const;
 /** As in events, and in a request to let go on. */
 export const From = { Peer: 1, Core: 2 } as const;
-export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3 } as const;
-export const Ask = { Pair: 0, Enable: 1, Close: 2, Tick: 3, Forget: 4, Idle: 5, Proceed: 6 } as const;
+export const EventKind = { State: 0, Fin: 1, Rst: 2, Forgotten: 3, Miss: 4 } as const;
+export const Ask = {
+  Pair: 0,
+  Enable: 1,
+  Close: 2,
+  Tick: 3,
+  Forget: 4,
+  Idle: 5,
+  Proceed: 6,
+  Unlearn: 7,
+} as const;
 export type Ask = (typeof Ask)[keyof typeof Ask];
 export const Answer = { Done: 0, Unknown: 1, OuterTaken: 2, InnerTaken: 3, Full: 4, State: 5 } as const;
 
@@ -143,4 +157,8 @@ export const COUNTERS = [
   'sendFailed',
   'eventsLost',
   'icmpTranslated',
+  'carried',
+  'steered',
+  'unsteered',
+  'missed',
 ] as const;

@@ -29,7 +29,18 @@ import { isKernelAtLeast, OBJECT_PATH } from './requirements.js';
 const PLACE = { handle: 0x5754, priority: 1 } as const;
 const FOLDER = 'suture';
 const PINS = join(BPFFS, FOLDER);
-const PINNED = ['flows', 'connections', 'free_slots', 'owners', 'events', 'counters', 'replies', 'unpaired'];
+const PINNED = [
+  'flows',
+  'connections',
+  'free_slots',
+  'owners',
+  'events',
+  'counters',
+  'replies',
+  'unpaired',
+  'leaders',
+  'shells',
+];
 /** include/uapi/linux/bpf.h: a flag of bpf_l4_csum_replace that older kernels refuse. */
 const BPF_F_IPV6 = { flag: 128, since: [6, 16] } as const;
 
@@ -147,6 +158,7 @@ export class KernelProgram {
       object.setConstant('clamp_cap', engine.clampCap);
       object.setConstant('max_unpaired', Math.min(engine.maxUnpaired, maxFlows));
       object.setConstant('discovery_port', discoveryPort);
+      object.setConstant('shared', engine.shared);
       object.setConstant('ipv6_flag', isKernelAtLeast(release(), BPF_F_IPV6.since) ? BPF_F_IPV6.flag : 0);
       object.setMaxEntries('flows', maxFlows);
       object.setMaxEntries('connections', maxFlows * 2);

@@ -17,6 +17,8 @@ export interface QuietFlowsParts {
 
 export class QuietFlows {
   private next = 0;
+  /** Nothing is known of packets before this; by the kernel's clock, ms. */
+  since = 0;
 
   constructor(private readonly parts: QuietFlowsParts) {}
 
@@ -34,7 +36,7 @@ export class QuietFlows {
     const record = reader.read(slot);
     if (!record.used) return;
     // Signed: a packet may have passed since `now` was taken.
-    const quiet = (Math.floor(now) - record.lastAt) | 0;
+    const quiet = Math.min((Math.floor(now) - record.lastAt) | 0, now - this.since);
     const { generation, paired, state } = record;
     if (!paired) {
       const limit = record.established(0) ? limits.idle : limits.halfOpen;

@@ -4,6 +4,9 @@ import { type BpfMap, ElementFlag } from './libbpf.js';
 import type { KernelProgram } from './program.js';
 import { RecordView } from './records.js';
 
+/** Records that are read in one call. */
+const BATCH = 512;
+
 export class RecordReader {
   private readonly key = Buffer.alloc(4);
   private readonly record = new RecordView(Buffer.alloc(LAYOUT.flow.size));
@@ -22,6 +25,21 @@ export class RecordReader {
     this.key.writeUInt32LE(slot);
     this.flows.lookup(this.key, this.record.bytes, ElementFlag.Lock);
     return this.record;
+  }
+
+  /** All records, in the order of their slots, many in a call; each is valid for the time of `look`. */
+  each(look: (record: RecordView, slot: number) => void): void {
+    const { flows } = this;
+    const keys = Buffer.alloc(BATCH * flows.keySize);
+    const values = Buffer.alloc(BATCH * flows.valueBytes);
+    const views = Array.from(
+      { length: BATCH },
+      (_, i) => new RecordView(values.subarray(i * flows.valueBytes, (i + 1) * flows.valueBytes)),
+    );
+    for (const cursor = flows.cursor(); !cursor.done; ) {
+      const count = flows.lookupBatch(cursor, keys, values, ElementFlag.Lock);
+      for (let i = 0; i < count; i++) look(views[i] as RecordView, keys.readUInt32LE(i * flows.keySize));
+    }
   }
 
   counters(): Record<string, number> {

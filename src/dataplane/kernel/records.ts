@@ -1,5 +1,6 @@
 /** Flow records, events and requests of the kernel path, from bytes and to bytes. */
 import type { ConnectionEndpoints, StitchOffsets } from '../../flow/endpoints.js';
+import type { Mode } from '../../flow/flow.js';
 import {
   BROKEN_REASONS,
   CLOSE_REASONS,
@@ -7,11 +8,23 @@ import {
   type FlowReason,
   type FlowState,
   REFUSAL_REASONS,
+  TEARDOWN_MODES,
+  type TeardownMode,
 } from '../../flow/state.js';
 import { destinationOf, sourceOf, tupleOf } from '../../wire/endpoint.js';
 import { TUPLE_WORDS, Tuple } from '../../wire/tuple.js';
 import type { FlowEvent, FlowSnapshot, SegmentFacts } from '../port.js';
-import { ConnBit, EventKind, FlowBit, ID_BYTES, LAYOUT, SenderBit, TIMED_STATES } from './layout.js';
+import {
+  ConnBit,
+  EventKind,
+  FLOW_TEARDOWN,
+  FLOW_TEARDOWN_SHIFT,
+  FlowBit,
+  ID_BYTES,
+  LAYOUT,
+  SenderBit,
+  TIMED_STATES,
+} from './layout.js';
 
 const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST } = LAYOUT;
 
@@ -36,8 +49,8 @@ export class RecordView {
   get generation(): number {
     return this.bytes.readUInt32LE(FLOW.generation);
   }
-  get mode(): number {
-    return this.bytes.readUInt8(FLOW.mode);
+  get mode(): Mode {
+    return this.bytes.readUInt8(FLOW.mode) as Mode;
   }
   get state(): FlowState {
     return FLOW_STATES[this.bytes.readUInt8(FLOW.state)] as FlowState;
@@ -47,6 +60,10 @@ export class RecordView {
   }
   get id(): string {
     return readId(this.bytes, FLOW.id);
+  }
+  get teardown(): TeardownMode {
+    const mode = (this.bytes.readUInt8(FLOW.bits) & FLOW_TEARDOWN) >> FLOW_TEARDOWN_SHIFT;
+    return TEARDOWN_MODES[mode] as TeardownMode;
   }
   /** When the last packet passed, in milliseconds of the kernel's clock modulo 2³². */
   get lastAt(): number {
@@ -65,6 +82,9 @@ export class RecordView {
   }
   private connBits(conn: 0 | 1): number {
     return this.bytes.readUInt16LE(this.conn(conn) + CONN.far + SENDER.conn_bits);
+  }
+  get isIpv6(): boolean {
+    return !readTuple(this.bytes, this.conn(0) + CONN.tuple).isIpv4;
   }
   endpoints(conn: 0 | 1): ConnectionEndpoints {
     const tuple = readTuple(this.bytes, this.conn(conn) + CONN.tuple);
@@ -135,6 +155,11 @@ export function readEvent(bytes: Buffer, epochOffset: number): KernelEvent | und
       },
     },
   };
+}
+
+/** A packet that found no copy of its flow. */
+export function isMiss(bytes: Buffer): boolean {
+  return bytes.readUInt8(EVENT.kind) === EventKind.Miss;
 }
 
 function readSegmentFacts(bytes: Buffer): SegmentFacts {

@@ -1,6 +1,6 @@
 /** Stitched flows out of the kernel's records and into them: `src/flow/restore.ts` on the layout of `bpf/abi.h`. */
 import { Mode } from '../../flow/flow.js';
-import { isRestorable, restoredTeardown, type SavedConnection, type SavedFlow } from '../../flow/restore.js';
+import { isSavable, restoredTeardown, type SavedConnection, type SavedFlow } from '../../flow/restore.js';
 import { FLOW_STATES, TEARDOWN_MODES } from '../../flow/state.js';
 import type { RestoreRequest } from '../port.js';
 import { ConnBit, FLOW_TEARDOWN_SHIFT, FlowBit, LAYOUT, SenderBit } from './layout.js';
@@ -10,7 +10,7 @@ const { flow: FLOW, conn: CONN, sender: SENDER } = LAYOUT;
 
 /** Undefined for a flow that another switch can't go on with. */
 export function savedOf(record: RecordView): SavedFlow | undefined {
-  if (record.mode !== Mode.Direct || !isRestorable(record.state)) return undefined;
+  if (!isSavable(record)) return undefined;
   return { outer: readConnection(record.bytes, 0), inner: readConnection(record.bytes, 1) };
 }
 

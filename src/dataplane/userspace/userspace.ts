@@ -9,14 +9,23 @@ import type { OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { type EngineOptions, FlowEngine } from '../../flow/engine.js';
 import { FlowRequestError } from '../../flow/errors.js';
 import type { Flow } from '../../flow/flow.js';
+import { isSavable } from '../../flow/restore.js';
 import type { TeardownMode } from '../../flow/state.js';
 import type { Clock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { canonicalAddress } from '../../wire/endpoint.js';
 import { type InterfaceFacts, interfaceFacts } from '../interface-facts.js';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, PairRequest, RestoreRequest } from '../port.js';
-import { eventOf, snapshotOf } from '../snapshot.js';
+import type {
+  DataPlane,
+  FlowEvent,
+  FlowSide,
+  FlowSnapshot,
+  FlowStates,
+  PairRequest,
+  RestoreRequest,
+} from '../port.js';
+import { eventOf, snapshotOf, statesOf } from '../snapshot.js';
 import { Capture, packetFilter } from './capture.js';
 import { Gate } from './gate.js';
 import { PacketPath } from './packet-path.js';
@@ -173,13 +182,26 @@ export class UserspaceDataPlane implements DataPlane {
     return this.request((now) => this.engine.close(id, now));
   }
 
-  async list(withSaved = false): Promise<FlowSnapshot[]> {
-    return [...this.engine.flows()].map((flow) => snapshotOf(flow, this.epochOffset, withSaved));
+  async list(withSaved = false, ids?: readonly string[]): Promise<FlowSnapshot[]> {
+    const flows = ids ? ids.flatMap((id) => this.engine.flow(id) ?? []) : [...this.engine.flows()];
+    return flows.map((flow) => snapshotOf(flow, this.epochOffset, withSaved));
+  }
+
+  async states(): Promise<FlowStates> {
+    const flows = [...this.engine.flows()];
+    return statesOf(flows.map((flow) => ({ id: flow.id, state: flow.state, savable: isSavable(flow) })));
   }
 
   async counters(): Promise<Record<string, number>> {
     return { ...this.path?.counters, ...this.engine.counters, connections: this.engine.connections };
   }
+
+  /** `scaleOut` is refused on this path: what is steered would have to leave as a frame, whole or cut to size. */
+  async steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
+    if (leader) throw new SutureError('SUT_DATAPLANE_UNAVAILABLE', 'the userspace path steers nothing');
+  }
+
+  onMiss(): void {}
 
   onEvent(listener: (event: FlowEvent) => void): void {
     this.listeners.push(listener);

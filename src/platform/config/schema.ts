@@ -89,6 +89,7 @@ export const switchSchema = section({
   durability: oneOf(['strict', 'relaxed']).default('strict'),
   redis: redis.prefault({}),
   standby: z.boolean({ error: 'true or false' }).default(false),
+  scaleOut: z.boolean({ error: 'true or false' }).default(false),
   virtualAddresses: listOf('virtual addresses', virtualAddress).default([]),
   hooks: hooks.prefault({}),
   dataplane: oneOf(['auto', 'kernel', 'userspace']).default('auto'),
@@ -115,29 +116,34 @@ export const switchSchema = section({
   }).prefault({}),
   clampCap: size(4096, 1024 * MEGABYTE).default(MEGABYTE),
   log,
-}).superRefine(({ agents, interfaces, standby, table: kept, virtualAddresses }, context) => {
-  const complain = (path: (string | number)[], message: string): void =>
-    context.addIssue({ code: 'custom', path, message });
-  repeated(interfaces, (at) => complain(['interfaces', at], 'an interface that is named once'));
-  repeated(
-    agents.map((one) => one.name),
-    (at) => complain(['agents', at, 'name'], 'a name that no other agent has'),
-  );
-  if (standby && kept === 'memory') complain(['standby'], 'false, or a table in Redis that the group shares');
-  for (const [at, { interface: of }] of virtualAddresses.entries()) {
-    if (!interfaces.includes(of)) complain(['virtualAddresses', at, 'interface'], 'one of `interfaces`');
-  }
-  const owners = new Map<string, string>();
-  for (const [i, one] of agents.entries()) {
-    for (const [j, owned] of one.addresses.entries()) {
-      const owner = owners.get(owned);
-      if (owner !== undefined && owner !== one.name) {
-        complain(['agents', i, 'addresses', j], `an address of one agent only (${owner} has it already)`);
-      }
-      owners.set(owned, one.name);
+}).superRefine(
+  ({ agents, dataplane, interfaces, scaleOut, standby, table: kept, virtualAddresses }, context) => {
+    const complain = (path: (string | number)[], message: string): void =>
+      context.addIssue({ code: 'custom', path, message });
+    repeated(interfaces, (at) => complain(['interfaces', at], 'an interface that is named once'));
+    repeated(
+      agents.map((one) => one.name),
+      (at) => complain(['agents', at, 'name'], 'a name that no other agent has'),
+    );
+    if (standby && kept === 'memory')
+      complain(['standby'], 'false, or a table in Redis that the group shares');
+    if (scaleOut && !standby) complain(['scaleOut'], 'false, or `standby: true` beside it');
+    if (scaleOut && dataplane === 'userspace') complain(['scaleOut'], 'false, or the kernel data path');
+    for (const [at, { interface: of }] of virtualAddresses.entries()) {
+      if (!interfaces.includes(of)) complain(['virtualAddresses', at, 'interface'], 'one of `interfaces`');
     }
-  }
-});
+    const owners = new Map<string, string>();
+    for (const [i, one] of agents.entries()) {
+      for (const [j, owned] of one.addresses.entries()) {
+        const owner = owners.get(owned);
+        if (owner !== undefined && owner !== one.name) {
+          complain(['agents', i, 'addresses', j], `an address of one agent only (${owner} has it already)`);
+        }
+        owners.set(owned, one.name);
+      }
+    }
+  },
+);
 
 /** TCP port of a core agent's link, unless a route says another. */
 export const LINK_PORT = 57628;

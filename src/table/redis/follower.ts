@@ -8,7 +8,7 @@ import type { MemoryTable } from '../memory.js';
 import type { FlowRecord } from '../port.js';
 import type { Keys } from './keys.js';
 import type { Link } from './link.js';
-import { readIds, readRecords } from './reader.js';
+import { loadRecords, readIds } from './reader.js';
 
 /** Events read at once. */
 const EVENTS = 1000;
@@ -20,7 +20,8 @@ export type OnFollowed = (changed: readonly FlowRecord[], gone: readonly string[
 type Entry = [id: string, fields: string[]];
 
 export class Follower {
-  readonly counters = { snapshots: 0, followed: 0 };
+  /** `lookups`: how often something missing made it look sooner. */
+  readonly counters = { snapshots: 0, followed: 0, lookups: 0 };
   private place = BEGINNING;
 
   constructor(
@@ -33,7 +34,7 @@ export class Follower {
     const latest = await link.ask((client) => client.xrevrange(keys.events, '+', '-', 'COUNT', 1));
     this.place = latest[0]?.[0] ?? BEGINNING;
     const ids = await readIds(link, keys);
-    await this.take(await readRecords(link, keys, ids), this.missingFrom(ids));
+    await this.take(await loadRecords(link, keys, ids), this.missingFrom(ids));
   }
 
   /** Reads what has happened since the last time. */
@@ -64,11 +65,11 @@ export class Follower {
       return state !== 'stitched' && state !== 'closed' && state !== 'broken';
     });
     const gone = this.missingFrom(ids);
-    await this.take(await readRecords(link, keys, unsettled), gone);
+    await this.take(await loadRecords(link, keys, unsettled), gone);
   }
 
   private async read(link: Link, keys: Keys, ids: readonly string[]): Promise<void> {
-    const records = await readRecords(link, keys, ids);
+    const records = await loadRecords(link, keys, ids);
     const found = new Set(records.map(({ id }) => id));
     await this.take(
       records,

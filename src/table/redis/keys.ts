@@ -4,7 +4,7 @@
  *   suture:{GROUP}:flow:ID   hash: one flow, field by field (`codec.ts`)
  *   suture:{GROUP}:flows     sorted set: the ids, by when they may be forgotten; `inf` while they are open
  *   suture:{GROUP}:events    stream, capped: id, state, reason, agent and at of every change of a state
- *   suture:{GROUP}:lease     hash: layout, and who is the active switch: name, token, number, until, serial
+ *   suture:{GROUP}:lease     hash: layout, and who is the active switch: name, token, number, until, serial, links
  */
 
 /**

@@ -31,7 +31,7 @@ export interface LinkOptions {
 }
 
 export class Link {
-  private readonly ended = new AbortController();
+  private readonly over = new AbortController();
   private isOpen = true;
 
   private constructor(
@@ -40,13 +40,13 @@ export class Link {
   ) {
     client.once('end', () => {
       this.isOpen = false;
-      this.ended.abort();
+      this.over.abort();
     });
   }
 
-  /** Aborts when the connection is gone. No promise: that would keep all who have ever waited for it. */
+  /** Aborts when the connection is gone, whoever ended it. */
   get gone(): AbortSignal {
-    return this.ended.signal;
+    return this.over.signal;
   }
 
   static async open(options: LinkOptions): Promise<Link> {

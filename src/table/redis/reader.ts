@@ -2,13 +2,16 @@
 import { redisName } from '../../platform/config/index.js';
 import { SutureError } from '../../platform/errors.js';
 import { type FlowFilter, type FlowReader, type FlowRecord, listed } from '../port.js';
-import { decodeRecord } from './codec.js';
+import { decodeRecord, decodeTexts } from './codec.js';
 import { faultOf } from './faults.js';
 import { type Keys, keysOf, LAYOUT } from './keys.js';
 import { Link, type LinkOptions } from './link.js';
+import { readFlows } from './scripts.js';
 
 /** Records that are asked for at once. */
 const READ_BATCH = 500;
+/** Records in one script: a millisecond or two of a server that does nothing else meanwhile. */
+const LOAD_BATCH = 256;
 
 export async function readIds(link: Link, keys: Keys): Promise<string[]> {
   return link.ask((client) => client.zrange(keys.flows, 0, -1));
@@ -29,6 +32,27 @@ export async function readRecords(link: Link, keys: Keys, ids: readonly string[]
       const id = batch[i] ?? '';
       if (Object.keys(hash as object).length === 0) continue;
       records.push(decodeRecord(keys.flow(id), id, hash as Record<string, string>));
+    }
+  }
+  return records;
+}
+
+/**
+ * The same for a switch, which reads them all when it starts: in scripts, which who only looks may not be allowed to run,
+ * and one of them ahead, so that Redis reads while this process decodes.
+ */
+export async function loadRecords(link: Link, keys: Keys, ids: readonly string[]): Promise<FlowRecord[]> {
+  const records: FlowRecord[] = [];
+  const batchAt = (from: number): readonly string[] => ids.slice(from, from + LOAD_BATCH);
+  let reading = readFlows(link, keys, batchAt(0));
+  for (let from = 0; from < ids.length; from += LOAD_BATCH) {
+    const replies = await reading;
+    if (from + LOAD_BATCH < ids.length) reading = readFlows(link, keys, batchAt(from + LOAD_BATCH));
+    // Not waited for when a record is refused.
+    reading.catch(() => {});
+    for (const [i, texts] of replies.entries()) {
+      const id = ids[from + i] ?? '';
+      if (texts.length > 0) records.push(decodeTexts(keys.flow(id), id, texts));
     }
   }
   return records;

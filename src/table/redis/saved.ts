@@ -10,7 +10,6 @@ import type { SavedConnection, SavedFlow } from '../../flow/restore.js';
 const VERSION = 1;
 const SCALES = 16;
 const Bit = { timestamps: 1, sack: 2, ecn: 4 } as const;
-const FIELDS = 10;
 
 export function savedText(saved: SavedConnection | undefined): string {
   if (!saved) return '';
@@ -34,37 +33,34 @@ export function savedText(saved: SavedConnection | undefined): string {
 
 /** Undefined for nothing, and for what a newer version wrote; throws for what is neither. */
 export function savedFrom(outer: string, inner: string): SavedFlow | undefined {
-  const connections = [outer, inner].map(connectionFrom);
-  const [first, second] = connections;
+  const first = connectionFrom(outer);
+  const second = connectionFrom(inner);
   return first && second && { outer: first, inner: second };
 }
 
 function connectionFrom(text: string): SavedConnection | undefined {
-  const [version, ...fields] = text.split(' ');
-  if (text === '' || version !== VERSION.toString(36)) return undefined;
-  const numbers = fields.map((field) => (field === '' ? undefined : Number.parseInt(field, 36)));
-  const [delta, tsDelta, farMax, farAck, toldAck, finEnd, scales, farMss, shellMss, bits] = numbers;
-  if (fields.length < FIELDS || [...numbers.slice(0, 5), ...numbers.slice(6)].some((n) => !isWord(n))) {
+  if (text === '') return undefined;
+  const fields = text.split(' ');
+  if (fields[0] !== VERSION.toString(36)) return undefined;
+  const word = (i: number): number => {
+    const value = Number.parseInt(fields[i] ?? '', 36);
+    if (value >= 0 && value < 2 ** 32) return value;
     throw new TypeError(`not a saved connection: ${text}`);
-  }
-  const given = (value: number | undefined): number => value ?? 0;
-  return {
-    delta: given(delta),
-    tsDelta: given(tsDelta),
-    farScale: given(scales) >> 4,
-    shellScale: given(scales) % SCALES,
-    farMss: given(farMss),
-    shellMss: given(shellMss),
-    timestamps: (given(bits) & Bit.timestamps) !== 0,
-    sack: (given(bits) & Bit.sack) !== 0,
-    ecn: (given(bits) & Bit.ecn) !== 0,
-    ...(finEnd !== undefined && { finEnd }),
-    farMax: given(farMax),
-    farAck: given(farAck),
-    toldAck: given(toldAck),
   };
-}
-
-function isWord(value: number | undefined): boolean {
-  return value !== undefined && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  const [scales, bits] = [word(7), word(10)];
+  const connection = {
+    delta: word(1),
+    tsDelta: word(2),
+    farScale: scales >> 4,
+    shellScale: scales % SCALES,
+    farMss: word(8),
+    shellMss: word(9),
+    timestamps: (bits & Bit.timestamps) !== 0,
+    sack: (bits & Bit.sack) !== 0,
+    ecn: (bits & Bit.ecn) !== 0,
+    farMax: word(3),
+    farAck: word(4),
+    toldAck: word(5),
+  };
+  return fields[6] === '' ? connection : { ...connection, finEnd: word(6) };
 }

@@ -23,9 +23,9 @@ function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') };
 }
 
-/** KEYS: lease. ARGV: layout, token, name, milliseconds, and how: `free`, `same-name` or `force`. */
+/** KEYS: lease. ARGV: layout, token, name, milliseconds, how (`free`, `same-name` or `force`), and the holder's links. */
 const TAKE = script(`
-local held = redis.call('HMGET', KEYS[1], 'layout', 'token', 'name', 'number', 'until', 'serial')
+local held = redis.call('HMGET', KEYS[1], 'layout', 'token', 'name', 'number', 'until', 'serial', 'links')
 if (tonumber(held[1] or 0) or 0) > tonumber(ARGV[1]) then return {'layout', held[1]} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,12 +36,12 @@ if held[2] == ARGV[2] then
 end
 local left = (tonumber(held[5] or 0) or 0) - now
 if left > 0 and ARGV[5] ~= 'force' and not (ARGV[5] == 'same-name' and held[3] == ARGV[3]) then
-  return {'held', held[3], string.format('%.0f', left)}
+  return {'held', held[3], string.format('%.0f', left), held[4] or '', held[7] or ''}
 end
 -- Not below the time: the number goes up even when the server has lost the one before.
 local number = string.format('%.0f', math.max((tonumber(held[4] or 0) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'layout', ARGV[1], 'token', ARGV[2], 'name', ARGV[3], 'number', number,
-  'until', expires, 'serial', '0')
+  'until', expires, 'serial', '0', 'links', ARGV[6])
 return {'taken', number, '0'}
 `);
 
@@ -104,6 +104,16 @@ end
 return {'ok'}
 `);
 
+/**
+ * KEYS: the flows' own. Replies with a text for each, its fields' names and values with NULs between (none of them has
+ * one); it is empty for a flow that isn't there. One text in place of some forty is what makes reading 100,000 flows fast.
+ */
+const READ = script(`
+local texts = {}
+for i = 1, #KEYS do texts[i] = table.concat(redis.call('HGETALL', KEYS[i]), '\\0') end
+return texts
+`);
+
 /** When it has ended; before that from an earlier run of a switch of the same name; or from anybody. */
 export type TakeHow = 'free' | 'same-name' | 'force';
 
@@ -112,6 +122,8 @@ export interface TakeRequest {
   readonly name: string;
   readonly leaseMs: number;
   readonly how: TakeHow;
+  /** Where the holder can be reached: src/switch/whereabouts.ts. */
+  readonly links: string;
 }
 
 export interface Fence {
@@ -137,10 +149,10 @@ export interface WriteRequest {
   readonly flows: readonly FlowWrite[];
 }
 
-/** Replies with `taken` or `kept`, number and serial; `held`, its holder and the time left; or `layout`. */
+/** Replies with `taken` or `kept`, number and serial; `held`, its holder, the time left, number and links; or `layout`. */
 export function takeLease(link: Link, keys: Keys, request: TakeRequest): Promise<Reply> {
-  const { token, name, leaseMs, how } = request;
-  return run(link, TAKE, [keys.lease], [LAYOUT, token, name, leaseMs, how]);
+  const { token, name, leaseMs, how, links } = request;
+  return run(link, TAKE, [keys.lease], [LAYOUT, token, name, leaseMs, how, links]);
 }
 
 export function releaseLease(link: Link, keys: Keys, token: string): Promise<Reply> {
@@ -168,6 +180,17 @@ export function removeFlows(link: Link, keys: Keys, fence: Fence, ids: readonly 
     [keys.lease, keys.flows, ...flowKeys],
     [LAYOUT, fence.token, fence.number, ...ids],
   );
+}
+
+/** The fields of each flow, names and values in turn; nothing where there is none. */
+export async function readFlows(link: Link, keys: Keys, ids: readonly string[]): Promise<string[][]> {
+  const texts = (await run(
+    link,
+    READ,
+    ids.map((id) => keys.flow(id)),
+    [],
+  )) as readonly string[];
+  return texts.map((text) => (text === '' ? [] : text.split('\0')));
 }
 
 /** By its digest; a server that does not know it yet is given the text. */

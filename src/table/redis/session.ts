@@ -21,6 +21,8 @@ export interface SessionOptions extends LinkOptions {
   readonly keepClosedMs: number;
   /** Most events that the stream keeps. */
   readonly events: number;
+  /** Where this switch can be reached, for the others of its group. */
+  readonly links: string;
   readonly clock: Clock;
 }
 
@@ -35,8 +37,16 @@ export interface LeaseMemory {
   confirmed: number;
 }
 
+/** Who has the lease, as it was found last. */
+export interface Leader {
+  readonly number: string;
+  readonly links: string;
+}
+
 export class Session {
   readonly keys: Keys;
+  /** Another switch than this one. */
+  leader: Leader | undefined;
 
   private constructor(
     readonly link: Link,
@@ -52,9 +62,10 @@ export class Session {
 
   /** Takes the lease, or prolongs it. Rejects with `data-lost` when the server has forgotten confirmed writes. */
   async take(how: TakeHow): Promise<Taken> {
-    const { token, holder: name, leaseMs } = this.options;
-    const reply = await takeLease(this.link, this.keys, { token, name, leaseMs, how });
-    const [result, first, second] = reply;
+    const { token, holder: name, leaseMs, links } = this.options;
+    const reply = await takeLease(this.link, this.keys, { token, name, leaseMs, how, links });
+    const [result, first, second, number, theirs] = reply;
+    this.leader = result === 'held' ? { number: number ?? '', links: theirs ?? '' } : undefined;
     if (result === 'held') {
       throw new TableFault('lease', `switch ${first} is the active one of group ${this.options.group}`);
     }

@@ -38,6 +38,8 @@ export interface RedisTableOptions {
   readonly events: number;
   /** One of several switches of its group: without the lease it follows the one that has it. */
   readonly standby?: boolean;
+  /** Where this switch can be reached, for the others of its group: src/switch/whereabouts.ts. */
+  readonly links?: string;
   readonly limits?: Partial<TableLimits>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -51,7 +53,7 @@ export class RedisTable implements FlowTable {
   private readonly where: string;
 
   constructor(private readonly options: RedisTableOptions) {
-    const { target, name, queue, limits: given, log, ...rest } = options;
+    const { target, name, queue, limits: given, log, links = '', ...rest } = options;
     const limits = { ...DEFAULT_LIMITS, ...given };
     const where = redisName(target);
     this.where = where;
@@ -61,14 +63,24 @@ export class RedisTable implements FlowTable {
     const { memory, backlog, health } = this;
     const token = randomBytes(8).toString('hex');
     const { keepClosedMs } = limits;
-    const session = { ...rest, target, name: `suture:${name}`, holder: name, token, keepClosedMs };
+    const session = { ...rest, target, name: `suture:${name}`, holder: name, token, keepClosedMs, links };
     const { clock, standby = false } = options;
     const onFollowed = (): OnFollowed => this.onFollowed;
-    this.writer = new Writer({ session, where, memory, backlog, health, clock, log, standby, onFollowed });
+    const onLeader = (text: string): Promise<void> => this.onLeader(text);
+    const parts = { session, where, memory, backlog, health, clock, log, standby, onFollowed, onLeader };
+    this.writer = new Writer(parts);
   }
 
   /** Told of each change that the active switch made, while this one follows it. */
   onFollowed: OnFollowed = async () => {};
+
+  /** Told the links of the active switch, while this one follows it. */
+  onLeader: (links: string) => Promise<void> = async () => {};
+
+  /** A flow may be in the group's table that this switch does not have yet. */
+  look(): void {
+    this.writer.look();
+  }
 
   get isLeader(): boolean {
     return this.writer.isLeader;
@@ -135,6 +147,10 @@ export class RedisTable implements FlowTable {
 
   list(filter: FlowFilter = {}): Promise<FlowRecord[]> {
     return this.memory.list(filter);
+  }
+
+  records(): Iterable<FlowRecord> {
+    return this.memory.records();
   }
 
   delete(id: string): Promise<boolean> {

@@ -6,7 +6,6 @@
  * again; after the lease was away, or a server lost what it had confirmed, all flows are written again.
  */
 import type { Clock } from '../../platform/clock.js';
-import { firstAbort } from '../../platform/first-abort.js';
 import type { Logger } from '../../platform/log.js';
 import { lostFlow } from '../lost.js';
 import type { MemoryTable } from '../memory.js';
@@ -14,9 +13,9 @@ import type { Backlog, Batch } from './backlog.js';
 import { type FaultKind, faultOf, type TableFault } from './faults.js';
 import { Follower, type OnFollowed } from './follower.js';
 import type { Health } from './health.js';
-import { readIds, readRecords } from './reader.js';
+import { loadRecords, readIds } from './reader.js';
 import type { TakeHow } from './scripts.js';
-import { type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
+import { type Leader, type LeaseMemory, Session, type SessionOptions, type Taken } from './session.js';
 
 /** Flows in one command: some ten milliseconds of a server that does nothing else meanwhile. */
 const BATCH = 256;
@@ -35,6 +34,8 @@ const STOP_MS = 2_000;
 /** How often a standby looks for changes, and for the end of the lease; and its longest wait without Redis. */
 const FOLLOW_MS = 40;
 const MAX_FOLLOW_WAIT_MS = 500;
+/** A miss makes a standby look sooner, but not sooner than this after the last time. */
+const LOOK_GAP_MS = 10;
 
 /** No use trying again by itself, when it is so from the start. */
 const LASTING: ReadonlySet<FaultKind> = new Set(['not-allowed', 'layout', 'error']);
@@ -50,6 +51,8 @@ export interface WriterParts {
   /** It waits for the lease as long as it takes, and follows meanwhile; and it gives way to another one. */
   readonly standby: boolean;
   readonly onFollowed: () => OnFollowed;
+  /** Who leads has changed; waited for. */
+  readonly onLeader: (links: string) => Promise<void>;
 }
 
 export class Writer {
@@ -65,6 +68,9 @@ export class Writer {
   private forced = false;
   private leaseUntil = 0;
   private prolongAt = 0;
+  private leader: Leader | undefined;
+  private isMissed = false;
+  private resting: AbortController | undefined;
   private session: Session | undefined;
   private running: Promise<boolean> = Promise.resolve(false);
   /** All has to be compared and written again; of whom is what Redis has and this table does not. */
@@ -89,6 +95,7 @@ export class Writer {
       } catch (thrown) {
         const fault = faultOf(thrown);
         if (fault.kind === 'lease' && this.parts.standby && this.session) {
+          await this.noteLeader(this.session);
           await this.follower.snapshot(this.session.link, this.session.keys);
           health.become('up', 'standby', fault.message);
           this.running = this.follow();
@@ -147,6 +154,18 @@ export class Writer {
     this.forced = true;
   }
 
+  /** Something may be in the table that this switch does not have yet: a standby looks soon. */
+  look(): void {
+    this.isMissed = true;
+    this.resting?.abort();
+  }
+
+  private async noteLeader({ leader }: Session): Promise<void> {
+    if (!leader || (leader.number === this.leader?.number && leader.links === this.leader.links)) return;
+    this.leader = leader;
+    await this.parts.onLeader(leader.links);
+  }
+
   private lead(): void {
     this.isLeader = true;
     this.parts.health.up();
@@ -157,22 +176,26 @@ export class Writer {
   private async follow(): Promise<boolean> {
     const { clock, health } = this.parts;
     const { signal } = this.stopping;
-    let wait = FIRST_WAIT_MS;
+    let [wait, takeAt] = [FIRST_WAIT_MS, 0];
     while (!signal.aborted) {
       try {
         const isNew = this.session === undefined;
         this.session ??= await this.connect();
         const { link, keys } = this.session;
         if (isNew) await this.follower.snapshot(link, keys);
-        if (await this.takeIfFree(this.session)) {
-          await this.follower.finish(link, keys);
-          this.lead();
-          return this.run();
+        if (clock.monotonic() >= takeAt) {
+          if (await this.takeIfFree(this.session)) {
+            await this.follower.finish(link, keys);
+            this.lead();
+            return this.run();
+          }
+          takeAt = clock.monotonic() + FOLLOW_MS;
+          await this.noteLeader(this.session);
         }
         health.become('up', 'standby', 'another switch is the active one');
         await this.follower.advance(link, keys);
         wait = FIRST_WAIT_MS;
-        await clock.sleep(FOLLOW_MS, signal).catch(() => {});
+        await this.rest(signal);
       } catch (thrown) {
         this.trouble(faultOf(thrown));
         this.drop();
@@ -181,6 +204,23 @@ export class Writer {
       }
     }
     return false;
+  }
+
+  /** Until it is time to look again. */
+  private async rest(signal: AbortSignal): Promise<void> {
+    const { clock } = this.parts;
+    await clock.sleep(LOOK_GAP_MS, signal).catch(() => {});
+    if (!this.isMissed) {
+      const resting = new AbortController();
+      const stop = (): void => resting.abort();
+      this.resting = resting;
+      signal.addEventListener('abort', stop, { once: true });
+      await clock.sleep(FOLLOW_MS - LOOK_GAP_MS, resting.signal).catch(() => {});
+      signal.removeEventListener('abort', stop);
+      this.resting = undefined;
+    }
+    if (this.isMissed) this.follower.counters.lookups += 1;
+    this.isMissed = false;
   }
 
   private async takeIfFree(session: Session): Promise<boolean> {
@@ -221,13 +261,13 @@ export class Writer {
   private async load(session: Session): Promise<void> {
     const { backlog, memory } = this.parts;
     const ids = await readIds(session.link, session.keys);
-    const records = await readRecords(session.link, session.keys, ids);
+    const records = await loadRecords(session.link, session.keys, ids);
     const found = new Set(records.map(({ id }) => id));
     for (const id of ids) if (!found.has(id)) backlog.forget(id);
     const endOf = ({ closedAt = Number.POSITIVE_INFINITY }: { closedAt?: number }): number => closedAt;
     // In the order of their ends, so that of too many the oldest go.
     records.sort((a, b) => (endOf(a) < endOf(b) ? -1 : 1));
-    for (const record of records) await memory.put(record);
+    memory.fill(records);
   }
 
   /** Resolves to whether all was written when it was told to stop. */
@@ -317,7 +357,7 @@ export class Writer {
     const strange = ids.filter((id) => memory.peek(id) === undefined && !backlog.isForgotten(id));
     if (this.compareWith === 'others') {
       // Another switch was active meanwhile, and is gone.
-      const records = await readRecords(link, keys, strange);
+      const records = await loadRecords(link, keys, strange);
       for (const record of records) await memory.put(lostFlow(record, clock.wall()));
     } else {
       for (let from = 0; from < strange.length; from += BATCH) {
@@ -333,11 +373,15 @@ export class Writer {
   private async idle(session: Session, ms: number): Promise<void> {
     const { backlog, clock } = this.parts;
     const timer = new AbortController();
-    const { signal, done } = firstAbort(timer.signal, this.stopping.signal, session.link.gone);
-    const sleeping = clock.sleep(Math.max(0, ms), signal).catch(() => {});
-    await Promise.race([backlog.filled(signal), sleeping]);
+    const stop = (): void => timer.abort();
+    // Listeners that go again: a promise that stays for long keeps all that ever waited for it.
+    const signals = [this.stopping.signal, session.link.gone];
+    for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+    if (session.link.gone.aborted) stop();
+    const sleeping = clock.sleep(Math.max(0, ms), timer.signal).catch(() => {});
+    await Promise.race([backlog.filled(timer.signal), sleeping]);
     timer.abort();
-    done();
+    for (const signal of signals) signal.removeEventListener('abort', stop);
     session.link.check();
     // What is put in the same turn of the event loop is written together.
     await new Promise<void>((resolve) => setImmediate(resolve));

@@ -42,12 +42,16 @@ const CONNECTION: Readonly<Record<string, Number32>> = {
   told_max: (of) => of.toldMax,
   told_tsval: (of) => of.toldTsval,
   told_shell_ack: (of) => of.toldShellAck,
-  told_shell_edge: (of) => of.toldShellEdge,
+  // What stitched flows hold in fields that they need no more: bpf/abi.h.
+  told_shell_edge: (of) => of.askedAt ?? of.toldShellEdge,
   delta: (of) => of.delta,
   ts_delta: (of) => of.tsDelta,
   transparent_from: (of) => of.transparentFrom,
-  cut: (of) => of.cut,
-  cut_max: (of) => of.cutMax,
+  cut: (of) => of.steeredAt ?? (of.askedAt === undefined ? of.cut : of.askedEnd),
+  cut_max: (of) => {
+    if (of.steeredAt !== undefined) return of.steeredSeq;
+    return of.askedAt === undefined ? of.cutMax : of.askedAck;
+  },
 };
 
 export function readField(record: Buffer, at: number, size: number): number {
@@ -129,6 +133,9 @@ export class RecordComparison {
       bit('RESET_HELD', of.resetHeld) |
       bit('FIN_SENT', of.finSent) |
       bit('RESTORED', of.flow?.restored === true) |
+      bit('STEERED', of.steeredAt !== undefined) |
+      bit('YIELDED', of.side === 'outer' && of.flow?.yielded === true) |
+      bit('ASKED', of.askedAt !== undefined) |
       bit('RESET_BY_FAR', of.resetBy === 'far') |
       bit('RESET_BY_SHELL', of.resetBy === 'shell')
     );

@@ -11,6 +11,7 @@ interface EngineInside {
     readonly outbox: Outbox;
     readonly moving: ReadonlySet<Flow>;
     readonly holding: { readonly flows: ReadonlySet<Flow> };
+    readonly closing: ReadonlySet<Flow>;
     clear(): void;
   };
 }

@@ -57,6 +57,10 @@ const MAPS = [
   'connections',
   'free_slots',
   'owners',
+  'leaders',
+  'shells',
+  'misses',
+  'last_miss',
   'replies',
   'unpaired',
   'test_packets',
@@ -69,6 +73,14 @@ export function key32(key: number): Buffer {
   const buffer = Buffer.alloc(4);
   buffer.writeUInt32LE(key);
   return buffer;
+}
+
+function addressKey(address: string): Buffer {
+  const key = Buffer.alloc(16);
+  const words = addressWords(address);
+  if (!words) throw new TypeError(address);
+  for (let i = 0; i < 4; i++) key.writeUInt32BE(words[i] as number, 4 * i);
+  return key;
 }
 
 export interface Place {
@@ -132,10 +144,7 @@ export class Kernel {
   }
 
   own({ address, from, to }: OwnedPorts): void {
-    const key = Buffer.alloc(16);
-    const words = addressWords(address);
-    if (!words) throw new TypeError(address);
-    for (let i = 0; i < 4; i++) key.writeUInt32BE(words[i] as number, 4 * i);
+    const key = addressKey(address);
     const value = Buffer.alloc(this.maps.owners.valueBytes);
     this.maps.owners.lookup(key, value);
     for (let port = from; port <= to; port++)
@@ -144,6 +153,24 @@ export class Kernel {
     this.owned.push(key);
   }
 
+  /** Begins to follow a leader whose way is known, or not; or leads, without `shells`. */
+  follow(shells: readonly string[] | undefined, isKnown = true): void {
+    const { leaders, shells: map } = this.maps;
+    for (const key of this.shells.splice(0)) map.delete(key);
+    // A test run's frame comes in by no interface, or by the loopback.
+    for (const index of [0, 1]) leaders.delete(key32(index));
+    if (!shells) return;
+    for (const address of shells) {
+      const key = addressKey(address);
+      map.update(key, key32(1));
+      this.shells.push(key);
+    }
+    const leader = Buffer.alloc(leaders.valueBytes);
+    leader.writeUInt8(isKnown ? 1 : 0, this.field('leader', 'known').offset);
+    for (const index of [0, 1]) leaders.update(key32(index), leader);
+  }
+
+  private readonly shells: Buffer[] = [];
   private readonly owned: Buffer[] = [];
 
   disownAll(): void {
@@ -240,6 +267,7 @@ export class Kernel {
     const ask = this.number('ASK_FORGET');
     for (const slot of this.usedSlots()) this.ask({ ask, slot, generation: this.generationOf(slot) }, 0);
     this.disownAll();
+    this.follow(undefined);
     const count = this.unpairedCount();
     const { connections, free_slots, unpaired } = this.maps;
     const keys = Buffer.alloc(16 * 4 * SLOTS);

@@ -7,10 +7,12 @@
  * - `enable` before both handshakes are complete: the engine keeps the wish, the kernel answers with the state and the
  *   process asks again. Here both are asked once the flow is `relayed`.
  * - Forgetting: the kernel keeps the record of a flow that ended until it is told to forget it.
+ * - What a switch that follows misses: only the kernel's program tells its process.
  * - A packet with a bad checksum: the userspace path drops it before the engine sees it, the kernel keeps it bad.
  *   Not given to a twin.
  */
 
+import { EventKind, LAYOUT } from '../../../src/dataplane/kernel/layout.js';
 import type { RingBuffer } from '../../../src/dataplane/kernel/libbpf.js';
 import { readEvent } from '../../../src/dataplane/kernel/records.js';
 import { Restorer } from '../../../src/dataplane/kernel/restorer.js';
@@ -18,15 +20,19 @@ import type { FlowEvent, FlowSide } from '../../../src/dataplane/port.js';
 import { eventOf } from '../../../src/dataplane/snapshot.js';
 import { PacketPath } from '../../../src/dataplane/userspace/packet-path.js';
 import { type SendResult, SendResult as Sent } from '../../../src/dataplane/userspace/sender.js';
+import type { Following } from '../../../src/flow/carry.js';
 import type { Connection } from '../../../src/flow/connection.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../../src/flow/endpoints.js';
 import { Verdict } from '../../../src/flow/engine.js';
 import { FlowRequestError } from '../../../src/flow/errors.js';
 import { type Flow, Mode } from '../../../src/flow/flow.js';
 import type { Outbox } from '../../../src/flow/outbox.js';
-import { isRestorable, saveFlow } from '../../../src/flow/restore.js';
+import { isRestorable, type Past, type SavedFlow, saveFlow } from '../../../src/flow/restore.js';
+import { quietAt } from '../../../src/flow/share.js';
 import { FLOW_STATES, TEARDOWN_MODES, type TeardownMode } from '../../../src/flow/state.js';
 import { destinationOf, sourceOf, tupleOf } from '../../../src/wire/endpoint.js';
+import { FrameView } from '../../../src/wire/frame.js';
+import { decrementTtl } from '../../../src/wire/rewrite.js';
 import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { RecordComparison, readField } from './compare.js';
@@ -64,6 +70,8 @@ interface More {
 export interface TwinOptions {
   /** How many steps a relayed flow that ended stays in the kernel. */
   readonly forgetAfter?: number;
+  /** Of a group whose switches carry together; the program must be loaded as one of such a group too. */
+  readonly shared?: boolean;
 }
 
 export class Twin {
@@ -92,7 +100,7 @@ export class Twin {
     readonly kernel: Kernel,
     private readonly options: TwinOptions = {},
   ) {
-    this.engine = new WatchedEngine({}, (...told) => {
+    this.engine = new WatchedEngine({ shared: options.shared ?? false }, (...told) => {
       this.engineEvents.push(describeEvent(eventOf(...told, 0)));
     });
     this.inside = insideEngine(this.engine);
@@ -103,6 +111,7 @@ export class Twin {
     this.path = new PacketPath(this.engine, { sendIpv4: keep, sendIpv6: keep }, LARGEST_MTU);
     this.comparison = new RecordComparison(kernel);
     this.ring = kernel.ring((record) => {
+      if (record.readUInt8(LAYOUT.event.kind) === EventKind.Miss) return;
       this.kernelEvents.push(this.eventText(record));
       this.lastEvent = Buffer.from(record);
     });
@@ -185,21 +194,57 @@ export class Twin {
     );
     const past = { state, history, up: { ...outer.far }, down: { ...inner.far } };
     const ends = { outer: endsOf(outer), inner: endsOf(inner) };
+    this.drop(id);
+    this.restore(id, ends, saved, past, now, teardown);
+    return true;
+  }
+
+  drop(id: string): void {
     this.engine.drop(id);
     this.forgetDue(true);
+  }
+
+  restore(
+    id: string,
+    ends: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints },
+    saved: SavedFlow,
+    past: Past,
+    time: number,
+    teardown: TeardownMode = 'core',
+  ): void {
+    const now = Math.floor(time);
+    this.note(() => `restore at ${now}`);
     const restored = this.engine.restore(id, ends, saved, past, now, teardown);
     const restorer = new Restorer({
       map: (name) => this.kernel.maps[name],
       forget: ({ slot, generation }) => void this.ask({ slot, generation }, 'ASK_FORGET', now),
     });
     const place = restorer.restore({ id, ...ends, saved, past, teardown }, now, 0);
-    if (!place) return this.fail(['the kernel has no room for a restored flow']);
-    for (const x of [restored.outer, restored.inner]) this.watched.set(x, place);
+    if (!place) this.fail(['the kernel has no room for a restored flow']);
+    else for (const x of [restored.outer, restored.inner]) this.watched.set(x, place);
     this.sent = [];
     this.inside.stepper.clear();
     this.settle([]);
-    return true;
   }
+
+  /** Both follow a leader from now on, or lead. */
+  follow(following: Following | undefined, time: number): void {
+    const began = following !== undefined && this.following === undefined;
+    this.following = following;
+    this.note(() => (following ? 'follow' : 'lead'));
+    this.engine.follow(following, Math.floor(time));
+    this.kernel.follow(following?.shells, following?.knowsLeader);
+    if (began) {
+      for (const { outer } of this.engine.flows()) {
+        this.ask(this.placeOf(outer), 'ASK_UNLEARN', Math.floor(time));
+      }
+    }
+    this.sent = [];
+    this.inside.stepper.clear();
+    this.settle([]);
+  }
+
+  private following: Following | undefined;
 
   /** Given to both as soon as the flow is relayed. */
   enable(id: string, offsets: StitchOffsets, time: number, teardown: TeardownMode = 'core'): void {
@@ -245,8 +290,8 @@ export class Twin {
       }
     }
     this.note(() => `tick at ${now}`);
-    const { moving, holding } = this.inside.stepper;
-    const ticked = [...moving, ...holding.flows];
+    const { moving, holding, closing } = this.inside.stepper;
+    const ticked = this.following ? [] : [...new Set([...moving, ...holding.flows, ...closing])];
     this.engine.tick(now);
     this.sent = [];
     this.path.sendMade();
@@ -275,7 +320,11 @@ export class Twin {
     const ran = this.kernel.receive(frame, now);
     this.lastPackets = ran.packets;
     this.wasPartial = ran.packets.length > 0 && ran.packets.every(isPartial);
-    const emits = verdict === Verdict.Emit || this.path.counters.icmpTranslated > icmpTranslated;
+    if (verdict === Verdict.Steer) this.sent = [steered(frame)];
+    const emits =
+      verdict === Verdict.Steer ||
+      verdict === Verdict.Emit ||
+      this.path.counters.icmpTranslated > icmpTranslated;
     if (ran.retval !== (emits ? TC_ACT_SHOT : TC_ACT_UNSPEC)) {
       this.fail([`verdict: kernel ${ran.retval}, engine ${verdict}`]);
     }
@@ -316,7 +365,8 @@ export class Twin {
 
   /** When the process is to tick next, of flows that hold something. */
   private sameDue(flow: Flow, { due }: Reply, now: number): void {
-    const times = [flow.deadline, flow.resendAt].filter((at) => at > 0);
+    const quiet = this.options.shared ? (quietAt(flow) ?? 0) : 0;
+    const times = [flow.deadline, flow.resendAt, quiet].filter((at) => at > 0);
     const over = flow.mode !== Mode.Direct || flow.state === 'closed' || times.length === 0;
     const expected = over ? 0 : Math.max(1, Math.min(...times) - now);
     if (due !== expected) this.fail([`due: kernel ${due}, engine ${expected}`]);
@@ -473,6 +523,15 @@ export class Twin {
     const steps = this.steps.map((step) => `  ${step()}`).join('\n');
     throw new Difference(`${differ.join('\n')}\nafter\n${steps}`);
   }
+}
+
+/** The packet as a router hands it on. */
+function steered(frame: Buffer): Buffer {
+  const view = new FrameView();
+  const bytes = Buffer.from(frame);
+  view.parse(bytes, bytes.length);
+  decrementTtl(view);
+  return wholeChecksum(Buffer.from(bytes.subarray(view.l3, view.end)));
 }
 
 function describeEvent({ kind, flow, from, held, segment }: FlowEvent): string {

@@ -11,6 +11,7 @@ t.test('the smallest useful config gets its defaults', async (t) => {
     group: 'default',
     durability: 'strict',
     standby: false,
+    scaleOut: false,
     virtualAddresses: [],
     hooks: {},
     redis: { timeout: 1_000, lease: 1_000, queue: 100_000, events: 10_000 },
@@ -59,6 +60,7 @@ t.test('what is wrong is named with its place, what was found and what is expect
     ['mode: none, key: 1', 'f.yaml:3: auth.key: found an unknown key, expected one of the keys mode'],
   ]);
   complains(t, 'switch', 'table: memory', [
+    ['scaleOut: true', 'scaleOut: found true, expected false, or `standby: true` beside it'],
     ['tabel: memory', 'f.yaml:4: tabel: found an unknown key, expected one of the keys name, interfaces'],
     [
       'table: redis://u:se/cr@t@h:1/0',
@@ -79,6 +81,7 @@ t.test('what is wrong is named with its place, what was found and what is expect
     ['redis: { url: x }', 'redis.url: found an unknown key, expected one of the keys user'],
   ]);
   complains(t, 'switch', 'dataplane: auto', [
+    ['dataplane: userspace\nscaleOut: true', 'scaleOut: found true, expected false, or the kernel data path'],
     ['dataplane: ebpf', 'f.yaml:5: dataplane: found "ebpf", expected one of auto, kernel, userspace'],
   ]);
   complains(t, 'switch', '[to-e, to-a, to-b]', [

@@ -135,7 +135,8 @@ export class Field {
   async #starting(part: Part): Promise<Program> {
     const { stage } = this.rig;
     if (part === 'redis') return this.#startRedis();
-    if (part === 'shell') return stage.startShell(ROUTES);
+    // A core may be out of reach for as long as TCP itself would try.
+    if (part === 'shell') return stage.startShell(ROUTES, { timers: { connect: '1m' } });
     if (part === 'core') return stage.startCore([HTTP_PORT, RAW_PORT].map((port) => endpointOf('b', port)));
     const { path, drainLimit, switchConfig } = this.options;
     const timers = { drainLimit, lingerClosed: '5s', lingerReset: '5s' };

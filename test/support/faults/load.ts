@@ -12,7 +12,7 @@ const POLL_MS = 50;
 
 type Kind = 'echo' | 'requests' | 'up' | 'both' | 'stalled' | 'halfClosed';
 
-export type Outcome = 'ok' | 'wrong' | 'reset' | 'fin' | 'timeout' | 'silence';
+export type Outcome = 'ok' | 'wrong' | 'reset' | 'fin' | 'timeout' | 'silence' | 'refused' | 'unreachable';
 
 export interface LoadResult extends Ends {
   readonly phase: Phase;
@@ -29,6 +29,8 @@ interface Planned {
   readonly kind: Kind;
   readonly port: number;
   readonly seed: number;
+  /** It is opened so long after `open`; at once unless given. */
+  readonly delayMs?: number;
 }
 
 export interface LoadOptions {
@@ -37,11 +39,14 @@ export interface LoadOptions {
   readonly seconds: number;
   /** For an end after the load was told to end. */
   readonly limitMs: number;
+  /** The connections of phase `opening` are opened within this time. */
+  readonly openMs: number;
 }
 
 export class Load {
   /** Local ends of connections that never came to their phase; what becomes of them counts for nothing. */
   readonly #astray = new Set<string>();
+  readonly #open;
   readonly #half;
   readonly #go;
 
@@ -51,11 +56,13 @@ export class Load {
     options: LoadOptions,
     private client?: Client,
   ) {
+    this.#open = field.rig.go();
     this.#half = field.rig.go();
     this.#go = field.rig.go();
     this.client ??= field.rig.startClient('load', {
       host: addressOf('a', 4),
       connections: planned,
+      open: this.#open.path,
       half: this.#half.path,
       go: this.#go.path,
       seconds: options.seconds,
@@ -63,14 +70,19 @@ export class Load {
     });
   }
 
-  /** Resolves when every connection is in its phase. */
+  /** Resolves when every connection is in its phase, but those that are still to be opened. */
   static async start(field: Field, random: Random, options: LoadOptions): Promise<Load> {
     const planned = PHASES.flatMap((phase) =>
-      Array.from({ length: options.perPhase }, (_, i) => plan(phase, i, random)),
+      Array.from({ length: options.perPhase }, (_, i) => plan(phase, i, random, options)),
     );
     const load = new Load(field, planned, options);
     await load.#inPhase();
     return load;
+  }
+
+  /** Lets the rest open, each at its moment. */
+  open(): void {
+    this.#open.say();
   }
 
   /** Lets all of it end. */
@@ -86,9 +98,11 @@ export class Load {
   }
 
   async #inPhase(): Promise<void> {
-    const ends = await this.#report<Ends[]>(0);
+    const ends = await this.#report<(Ends | null)[]>(0);
     const phases = (wanted: (planned: Planned) => string) =>
-      this.#until(new Map(ends.map(({ local }, i) => [local, wanted(this.planned[i] as Planned)])));
+      this.#until(
+        new Map(ends.flatMap((one, i) => (one ? [[one.local, wanted(this.planned[i] as Planned)]] : []))),
+      );
     await phases(({ phase }) => (phase === 'closing' ? 'stitched' : phase));
     this.#half.say();
     await phases(({ phase }) => phase);
@@ -115,7 +129,7 @@ export class Load {
   }
 }
 
-function plan(phase: Phase, i: number, random: Random): Planned {
+function plan(phase: Phase, i: number, random: Random, { openMs }: LoadOptions): Planned {
   const seed = random.int(1, 2 ** 31 - 1);
   if (phase === 'cutting') return { phase, kind: 'stalled', port: PORTS.cutting, seed };
   if (phase === 'closing') return { phase, kind: 'halfClosed', port: PORTS.stitchedRaw, seed };
@@ -123,5 +137,6 @@ function plan(phase: Phase, i: number, random: Random): Planned {
   const kinds = ['echo', 'requests', 'up', 'both'] as const;
   const kind = kinds[i % kinds.length] ?? 'echo';
   const service = kind === 'requests' ? 'Http' : 'Raw';
-  return { phase, kind, port: PORTS[`${phase}${service}`], seed };
+  const when = phase === 'opening' ? { delayMs: random.int(0, openMs) } : {};
+  return { phase, kind, port: PORTS[`${phase === 'opening' ? 'stitched' : phase}${service}`], seed, ...when };
 }

@@ -9,16 +9,17 @@ import { stopShell, untilEmpty } from './after.js';
 import { Field } from './field.js';
 import { inject } from './inject.js';
 import { Load } from './load.js';
-import { Matrix } from './matrix.js';
-import { type Injection, type Path, sequence } from './plan.js';
+import type { Matrix } from './matrix.js';
+import { type Injection, sequence } from './plan.js';
 
-/** A fault comes this long after all connections are in their phases, at most. */
-const MOST_DELAY_MS = 200;
+/** A fault comes this long after all connections are in their phases, at most; meanwhile and after that others open. */
+const MOST_DELAY_MS = 500;
 /** For an end that is due; who is not heard of for longer is counted as silent. */
 const END_MS = 60_000;
 
 export interface RunOptions {
-  readonly path: Path;
+  /** Where the results go; others may add to it at the same time. */
+  readonly matrix: Matrix;
   readonly seed: number;
   /** Injections of each fault. */
   readonly times: number;
@@ -30,36 +31,37 @@ export interface RunOptions {
   readonly say: (line: string) => void;
 }
 
-export interface RunResult {
-  readonly matrix: Matrix;
-  readonly failures: readonly string[];
-}
-
-export async function runFaults(t: Teardowns, options: RunOptions): Promise<RunResult> {
-  const { path, seed, times, wanted = () => true, say } = options;
+/** Gives what is left over in the end. */
+export async function runFaults(t: Teardowns, options: RunOptions): Promise<string[]> {
+  const { matrix, seed, times, wanted = () => true, say } = options;
+  const { path } = matrix;
   const random = new Random(seed);
-  const matrix = new Matrix(path);
   const field = await Field.up(t, { path, drainLimit: '2m' });
   const all = sequence(random, times, wanted);
   for (const [i, injection] of all.entries()) {
-    const line = await one(field, injection, random, matrix, options);
+    const line = await one(field, injection, random, options);
     say(`${path} ${i + 1}/${all.length} ${injection.part} ${injection.fault}: ${line}`);
   }
   const left = await stopShell(field);
-  return { matrix, failures: [...matrix.failures(), ...left.map((text) => `${path}: ${text}`)] };
+  return left.map((text) => `${path}: ${text}`);
 }
 
 async function one(
   field: Field,
   injection: Injection,
   random: Random,
-  matrix: Matrix,
-  { perPhase, pauseMs }: RunOptions,
+  { matrix, perPhase, pauseMs }: RunOptions,
 ): Promise<string> {
   await field.ready();
   // A half-closed connection goes on for as long as the fault may take, with a restart in it.
   const seconds = 5 + (injection.fault === 'kill' ? 0 : pauseMs / 1000);
-  const load = await Load.start(field, random, { perPhase, seconds, limitMs: END_MS });
+  const load = await Load.start(field, random, {
+    perPhase,
+    seconds,
+    limitMs: END_MS,
+    openMs: 2 * MOST_DELAY_MS,
+  });
+  load.open();
   await systemClock.sleep(random.int(0, MOST_DELAY_MS));
   await inject(field, injection, systemClock, pauseMs);
   await field.ready();

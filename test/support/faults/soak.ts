@@ -103,10 +103,12 @@ async function soak(): Promise<string[]> {
   process.stdout.write(
     `${path} data path, ${values.minutes} minutes, ${count} faults: ${ok} connections ok, ${refused} refused, ` +
       `${lost} lost, ${wrong} wrong; all tables empty at the end\n\n` +
-      '| memory of | second quarter | last quarter |\n| --- | ---: | ---: |\n',
+      '| memory of | at first | second quarter | last quarter | at last | slope |\n' +
+      '| --- | ---: | ---: | ---: | ---: | ---: |\n',
   );
-  for (const { part, early, late, flat } of memory.report()) {
-    process.stdout.write(`| ${part} | ${early.toFixed(1)} MB | ${late.toFixed(1)} MB |\n`);
+  for (const { part, first, early, late, last, perHour, flat } of memory.report()) {
+    const row = [first, early, late, last].map((mb) => `${mb.toFixed(1)} MB`).join(' | ');
+    process.stdout.write(`| ${part} | ${row} | ${perHour.toFixed(1)} MB/h |\n`);
     if (!flat) problems.push(`the memory of the ${part} grows`);
   }
   if (lost + wrong > 0) problems.push(`${lost} connections lost, ${wrong} wrong`);

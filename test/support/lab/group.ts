@@ -22,7 +22,7 @@ export function groupConfig(): ConfigObject {
   };
 }
 
-type Role = 'active' | 'standby';
+type Role = 'active' | 'standby' | 'carrying';
 
 async function roleOf(admin: AdminClient): Promise<Role | undefined> {
   const stats = await admin.stats().catch(() => undefined);

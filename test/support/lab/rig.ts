@@ -118,6 +118,11 @@ export class Rig {
     return this.#folder.path;
   }
 
+  /** The path of a file of the test's own. */
+  file(name: string): string {
+    return this.#folder.file(name);
+  }
+
   namespace(host: LabMember | typeof WIRE): string {
     return namespaceOf(this.prefix, host);
   }

@@ -96,6 +96,10 @@ export class SeenFromOutside implements FlowTable {
     return (await this.reader?.list(filter)) ?? [];
   }
 
+  records(): Iterable<FlowRecord> {
+    return this.table.records();
+  }
+
   put(record: FlowRecord): Promise<void> {
     return this.table.put(record);
   }

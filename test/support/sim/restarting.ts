@@ -3,15 +3,14 @@
  * memory is gone, some packets are lost, and a new engine goes on with what was saved at the flow's last event.
  */
 
-import { Connection } from '../../../src/flow/connection.js';
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../../src/flow/endpoints.js';
 import { FlowEngine, Verdict } from '../../../src/flow/engine.js';
 import { isRestorable, type SavedFlow, saveFlow } from '../../../src/flow/restore.js';
-import { destinationOf } from '../../../src/wire/endpoint.js';
-import { TcpFlag, type TcpSegment } from '../../../src/wire/segment.js';
+import type { TcpSegment } from '../../../src/wire/segment.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { Random } from './random.js';
 import { FLOW_ID, type SimEngine, type SimFlow } from './switch-node.js';
+import { Witness } from './witness.js';
 
 /** One packet in so many finds a dead switch, and so do those of the next milliseconds. */
 const DEATH = 1 / 60;
@@ -21,8 +20,7 @@ const LONGEST_MS = 30;
 export class RestartingEngine implements SimEngine {
   restarts = 0;
   private engine = this.make();
-  /** What the far ends sent, seen by one who never dies: a restart may leave the counters behind. */
-  private readonly witness: Partial<Record<'outer' | 'inner', Connection>> = {};
+  private readonly witness = new Witness();
   private saved: SavedFlow | undefined;
   private ends: { readonly outer: ConnectionEndpoints; readonly inner: ConnectionEndpoints } | undefined;
   private readonly owned: OwnedPorts[] = [];
@@ -43,6 +41,7 @@ export class RestartingEngine implements SimEngine {
 
   own(ports: OwnedPorts): void {
     this.owned.push(ports);
+    this.witness.owned.push(ports);
     this.engine.own(ports);
   }
 
@@ -58,7 +57,7 @@ export class RestartingEngine implements SimEngine {
         return Verdict.Emit;
       }
     }
-    this.note(tuple, segment, now);
+    this.witness.note(tuple, segment, now);
     return this.engine.receive(tuple, segment, now);
   }
 
@@ -81,23 +80,7 @@ export class RestartingEngine implements SimEngine {
 
   flow(id: string): SimFlow | undefined {
     const flow = this.engine.flow(id);
-    const { outer, inner } = this.witness;
-    if (!flow || !outer || !inner || !flow.restored) return flow;
-    const { state, reason, history } = flow;
-    return { state, reason, history, outer, inner };
-  }
-
-  private note(tuple: Tuple, segment: TcpSegment, now: number): void {
-    const isSyn = segment.has(TcpFlag.Syn);
-    const side = segment.has(TcpFlag.Ack) ? 'inner' : 'outer';
-    const isFromFar = this.owned.some((ports) => isOf(ports, tuple));
-    if (!isFromFar) return;
-    if (isSyn) this.witness[side] ??= new Connection(side, tuple, tuple.reversed(), now);
-    for (const x of Object.values(this.witness)) {
-      if (!x.toShell.equals(tuple)) continue;
-      if (isSyn) x.noteSyn(segment, false);
-      x.trackFar(segment, now);
-    }
+    return flow?.restored ? this.witness.seen(flow) : flow;
   }
 
   private make(): FlowEngine {
@@ -117,9 +100,4 @@ export class RestartingEngine implements SimEngine {
     const past = { state, history, up: outer.far, down: inner.far };
     this.engine.restore(FLOW_ID, ends, saved, past, now);
   }
-}
-
-function isOf({ address, from, to }: OwnedPorts, tuple: Tuple): boolean {
-  const end = destinationOf(tuple);
-  return end.address === address && end.port >= from && end.port <= to;
 }

@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly trace?: boolean;
   /** The engine's teardown mode is one that holds FINs. */
   readonly holds?: boolean;
+  /** How long the switch may take to find that both ends are over. */
+  readonly flushMs?: number;
 }
 
 const FLUSH = 300;
@@ -136,7 +138,7 @@ export class Simulation implements SwitchWatcher, TcpSurroundings {
       }
       if (steps > MOST_STEPS) this.fault('storm', this.#describeEnds());
     }
-    const flushed = this.events.now + (this.options.holds ? FLUSH_HOLDING : FLUSH);
+    const flushed = this.events.now + (this.options.flushMs ?? (this.options.holds ? FLUSH_HOLDING : FLUSH));
     while (!this.#fault && this.events.now < flushed && this.events.step());
     if (!this.#fault) judge(this);
     return this.#outcome();

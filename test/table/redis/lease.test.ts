@@ -20,6 +20,7 @@ async function session(t: Test, server: RedisServer, change: Partial<SessionOpti
       leaseMs: 60_000,
       keepClosedMs: 1_000,
       events: 100,
+      links: '',
       timeoutMs: 5_000,
       clock: systemClock,
       ...change,

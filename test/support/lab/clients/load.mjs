@@ -1,18 +1,20 @@
 /**
  * The load of the fault harness (test/support/faults): connections of many kinds at once, each checked byte for
- * byte, that go on until they are told to end. Arguments: host, connections (a list of { kind, port, seed }), half and
- * go (files), seconds (how long a half-closed connection is answered), limitMs (for their end after `go`).
+ * byte, that go on until they are told to end. Arguments: host, connections (a list of { kind, port, seed, delayMs? }),
+ * open, half and go (files), seconds (how long a half-closed connection is answered), limitMs (for their end after
+ * `go`). Those with a `delayMs` are opened so long after `open` appears.
  *
- * Reports twice: the ends of all connections once they are open, and at the end what became of each: `ok`, `wrong`
- * (bytes lost, doubled or changed), `reset`, `fin` (an end that nobody had asked for), `timeout` (given up by this
- * host's TCP), `silence` (nothing heard until `limitMs` after `go`).
+ * Reports twice: the ends of all connections once they are open (null for those that open later), and at the end what
+ * became of each: `ok`, `wrong` (bytes lost, doubled or changed), `reset`, `fin` (an end that nobody had asked for),
+ * `timeout` (given up by this host's TCP), `silence` (nothing heard until `limitMs` after `go`), `refused` or
+ * `unreachable` (not opened).
  */
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { args, fileAppears, openSocket, Prng, report } from './common.mjs';
 
-const { host, connections, half, go, seconds = 0, limitMs } = args;
+const { host, connections, open, half, go, seconds = 0, limitMs } = args;
 const PING = Buffer.from(`GET /ping HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
 const STEP_MS = 20;
 const CHUNK = 8192;
@@ -28,7 +30,14 @@ class Lost extends Error {
   }
 }
 
-const OUTCOMES = { ECONNRESET: 'reset', EPIPE: 'reset', ETIMEDOUT: 'timeout' };
+const OUTCOMES = {
+  ECONNRESET: 'reset',
+  EPIPE: 'reset',
+  ETIMEDOUT: 'timeout',
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+};
 
 /** libuv takes a reset behind unread data for an end; one more read tells (see src/shell/sockets.ts). */
 function wasReset(socket) {
@@ -285,13 +294,32 @@ async function live({ kind, seed }, wire) {
   return { ...wire.socket.ends, written, read, bytes: 0, ...result, worstMs: Math.round(wire.worstMs) };
 }
 
-const wires = await Promise.all(
-  connections.map(async ({ port }) => new Wire(await openSocket({ host, port }, { allowHalfOpen: true }))),
-);
+async function dial({ port }) {
+  return new Wire(await openSocket({ host, port }, { allowHalfOpen: true }));
+}
+
+/** Opened when its moment has come, unless that fails. */
+async function liveLater(connection) {
+  await opened;
+  await sleep(connection.delayMs);
+  const since = performance.now();
+  try {
+    const wire = await dial(connection);
+    wire.worstMs = performance.now() - since;
+    return await live(connection, wire);
+  } catch ({ code }) {
+    const nowhere = { local: '', remote: '', written: 0, read: 0 };
+    return { ...nowhere, outcome: OUTCOMES[code] ?? code, bytes: 0, worstMs: 0 };
+  }
+}
+
+const opened = open === undefined ? undefined : fileAppears(open);
+const isLater = ({ delayMs }) => delayMs !== undefined;
+const wires = await Promise.all(connections.map((one) => (isLater(one) ? undefined : dial(one))));
 halfTold?.then(() => {
   told.half = true;
 });
-const living = connections.map((connection, i) => live(connection, wires[i]));
-report(wires.map(({ socket }) => socket.ends));
+const living = connections.map((one, i) => (isLater(one) ? liveLater(one) : live(one, wires[i])));
+report(wires.map((wire) => wire?.socket.ends ?? null));
 report(await Promise.all(living));
 process.exit(0);

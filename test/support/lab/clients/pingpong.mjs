@@ -1,12 +1,12 @@
 /**
  * Ping-pong over plain TCP: a message of random length out, the same bytes back, and so on.
- * Arguments: host, port or ports (one a connection), connections, rounds, min, max, seed, gapMs between rounds (0), and
- * until (a file): rounds go on until it appears. One report for all.
+ * Arguments: host, port or ports (one a connection), connections, paceMs between their openings (0), rounds, min, max, seed,
+ * gapMs between rounds (0), and until (a file): rounds go on until it appears. One report for all.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { args, fileAppears, openSocket, Prng, report } from './common.mjs';
 
-const { host, port, ports, connections, rounds, min, max, seed, gapMs = 0, until } = args;
+const { host, port, ports, connections, rounds, min, max, seed, gapMs = 0, paceMs = 0, until } = args;
 
 let mayEnd = until === undefined;
 if (until) {
@@ -36,6 +36,7 @@ function expect(socket, wanted) {
 }
 
 async function rally(index) {
+  if (paceMs > 0) await sleep(index * paceMs);
   const socket = await openSocket({ host, port: ports?.[index] ?? port });
   const prng = new Prng(seed + index);
   const length = new Uint32Array(1);

@@ -1,0 +1,84 @@
+/**
+ * Round trips through stitched connections while the switch's process is killed and started again: how many, the
+ * longest of them, and the segments that either end's kernel sent again meanwhile, which is what a lost packet causes.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { addressOf } from '#suture/lab/stage.js';
+import type { EchoResult } from './echo.js';
+import type { Lab } from './labs.js';
+
+export const TRAFFIC_PORT = 7002;
+const CONNECTIONS = 32;
+/** Of one connection, before it is the next one's turn. */
+const ROUNDS = 20;
+const STITCH_MS = 30_000;
+const SPARE_MS = 30_000;
+/** Before the kill, and after the start. */
+const LEAD_MS = 500;
+const ANYWHERE = '-1';
+
+export interface Traffic {
+  readonly roundTrips: number;
+  readonly worstMs: number;
+  readonly sentAgain: number;
+  /** It went on until after the start. */
+  readonly covers: boolean;
+}
+
+let turns = 0;
+
+/** `ms`: how long the traffic lasts; long enough for `work`. */
+export async function underTraffic<T>(
+  lab: Lab,
+  client: string,
+  ms: number,
+  work: () => Promise<T>,
+): Promise<{ readonly traffic: Traffic; readonly result: T }> {
+  turns += 1;
+  const go = join(lab.folder, `traffic-go-${turns}`);
+  const target = `stitched=${lab.namespace('e')}@${addressOf('a', 4)}:${TRAFFIC_PORT}`;
+  const numbers = [ROUNDS, CONNECTIONS, ms].map(String);
+  const lines: string[] = [];
+  const program = lab.start(
+    'echo-client',
+    'e',
+    [client, ANYWHERE, ...numbers, go, target],
+    (line, stream) => {
+      if (stream === 'stdout') lines.push(line);
+    },
+  );
+  await program.line(/^\{"open"/, STITCH_MS);
+  const { stage, clock } = lab;
+  await stage.until(
+    async () => (await stage.admin.flows({ agent: 'a1', state: 'stitched' })).length === CONNECTIONS,
+    STITCH_MS,
+    () => 'the connections of the traffic are not stitched',
+  );
+  const before = await sentAgain(lab);
+  writeFileSync(go, '');
+  await clock.sleep(LEAD_MS);
+  const result = await work();
+  await clock.sleep(LEAD_MS);
+  const [after, covers] = [await sentAgain(lab), program.running];
+  await lab.endedWell(program, ms + SPARE_MS);
+  const { rounds, points } = JSON.parse(lines.at(-1) ?? '') as EchoResult;
+  const worstMs = (points.at(-1) ?? Number.NaN) / 1e6;
+  return { traffic: { roundTrips: rounds, worstMs, sentAgain: after - before, covers }, result };
+}
+
+/** RetransSegs of both far ends (RFC 4022: tcpRetransSegs). */
+async function sentAgain(lab: Lab): Promise<number> {
+  const texts = await Promise.all(
+    (['e', 'b'] as const).map((host) => lab.tool(host, ['cat', '/proc/net/snmp'])),
+  );
+  return texts.map(retransmitted).reduce((sum, count) => sum + count, 0);
+}
+
+function retransmitted(snmp: string): number {
+  const [names = [], values = []] = snmp
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp:'))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('RetransSegs')]);
+}
