@@ -12,7 +12,18 @@ import { TapReport } from './tap-report.mjs';
 
 const END_TO_END = ['test/e2e/', 'test/compose/compose.'];
 /** End-to-end tests that have one data path, or none. */
-const ON_ONE_PATH = ['adopt', 'bench', 'compose', 'demo', 'discovery', 'lab', 'one-host', 'plain', 'table'];
+const ON_ONE_PATH = [
+  'adopt',
+  'bench',
+  'compose',
+  'demo',
+  'discovery',
+  'lab',
+  'one-host',
+  'partition',
+  'plain',
+  'table',
+];
 
 function testFiles() {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
