@@ -94,6 +94,7 @@ export class Admin implements AdminBackend {
     }
     if (!shared.isLeader) shared.promote();
     await shared.leading;
+    await this.parts.control.taken;
     return this.stats();
   }
 
@@ -107,7 +108,7 @@ export class Admin implements AdminBackend {
       version,
       dataplane: plane.kind,
       interfaces: config.interfaces,
-      ...(this.parts.shared && { role: this.parts.shared.isLeader ? 'active' : 'standby' }),
+      ...(this.parts.shared && { role: this.isActive ? 'active' : 'standby' }),
       startedAt: new Date(this.startedAt).toISOString(),
       table: { kind, ...(kind === 'redis' && { group: config.group }), state, ...(reason && { reason }) },
       flows,
@@ -119,6 +120,11 @@ export class Admin implements AdminBackend {
         ...prefixed('start', control.reconciled),
       },
     };
+  }
+
+  /** Of a group: it has the lease, and has taken over what there was. */
+  private get isActive(): boolean {
+    return this.parts.shared?.isLeader === true && this.parts.control.hasTaken;
   }
 
   onFlow(listener: (record: FlowRecord) => void): () => void {

@@ -60,12 +60,19 @@ export class Control implements MidcomBackend {
   readonly reconciled: Record<string, number> = {};
   /** The open flows that it found, for the agents. */
   adopted: readonly FlowRecord[] = [];
+  /** Resolves when a start, or a standby that takes over, has found out what there is. */
+  readonly taken: Promise<void>;
+  hasTaken = false;
+  private tellTaken: () => void = () => {};
   private expiries = 0;
   private draining = false;
   private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
+    this.taken = new Promise((resolve) => {
+      this.tellTaken = resolve;
+    });
     parts.plane.onEvent((event) => void this.take(event));
   }
 
@@ -109,6 +116,8 @@ export class Control implements MidcomBackend {
     });
     if (open.length + lost.length + stale.length + unknown.length > 0)
       log.info(this.reconciled, 'flows of an earlier run');
+    this.hasTaken = true;
+    this.tellTaken();
   }
 
   private changedSince(before: FlowRecord, snapshot: FlowSnapshot | undefined): FlowRecord {
