@@ -19,6 +19,7 @@ const ON_ONE_PATH = [
   'demo',
   'lab',
   'one-host',
+  'partition',
   'plain',
   'scale-out',
   'table',

@@ -32,6 +32,8 @@ export async function looksAt(lab: Lab, id: string): Promise<Looks> {
   const asking = ms(() => stage.admin.flows()).finally(() => {
     isDone = true;
   });
+  // Its failure is told below, where it is waited for.
+  asking.catch(() => {});
   while (!isDone) wait = Math.max(wait, await ms(() => stage.admin.agents()));
   const argv = [process.execPath, CLI, 'flows', '--admin', `unix:${stage.adminSocket}`];
   const [program = '', ...args] = inNamespace(lab.namespace('s'), argv);

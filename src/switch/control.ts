@@ -15,7 +15,7 @@ import { SutureError } from '../platform/errors.js';
 import type { Logger } from '../platform/log.js';
 import { repeat } from '../platform/repeat.js';
 import { lostFlow } from '../table/lost.js';
-import type { FlowFilter, FlowRecord, FlowTable } from '../table/port.js';
+import { type FlowFilter, type FlowRecord, type FlowTable, listed } from '../table/port.js';
 import { unknownFlow } from './admin-protocol.js';
 import {
   foundFlow,
@@ -109,12 +109,16 @@ export class Control implements MidcomBackend {
     const snapshots = new Map((await plane.list(true, news)).map((snapshot) => [snapshot.id, snapshot]));
     const changed = sorted.changed.map((record) => this.changedSince(record, snapshots.get(record.id)));
     const found = unknown.flatMap((id) => this.found(snapshots.get(id)) ?? []);
-    const restored = new Set(await plane.restore(restorable.flatMap((one) => requestFor(one) ?? [])));
+    const restoring = plane.restore(restorable.flatMap((one) => requestFor(one) ?? []));
+    // Meanwhile: the data path has a thread of its own.
+    for (const record of [...kept, ...restorable]) this.identities.set(record.id, identityOf(record));
+    const restored = new Set(await restoring);
     await plane.drop(stale);
     const given = restorable.filter(({ id }) => !restored.has(id)).map((one) => lostFlow(one, clock.wall()));
     for (const record of [...changed, ...found, ...lost, ...given]) await table.put(record);
     const open = [...kept, ...changed, ...found, ...restorable.filter(({ id }) => restored.has(id))];
-    for (const record of open) this.identities.set(record.id, identityOf(record));
+    for (const record of [...changed, ...found]) this.identities.set(record.id, identityOf(record));
+    for (const { id } of given) this.identities.delete(id);
     Object.assign(this.reconciled, {
       restored: restored.size,
       adopted: kept.length + changed.length,
@@ -336,7 +340,10 @@ export class Control implements MidcomBackend {
 
   /** The table's records, those of open flows with their counters of now. */
   async flows(filter: FlowFilter): Promise<FlowRecord[]> {
-    const [records, live] = await Promise.all([this.parts.table.list(filter), this.parts.plane.list()]);
+    const { plane, table } = this.parts;
+    const records = listed(table.records(), filter);
+    const isPart = filter.state !== undefined || filter.agent !== undefined;
+    const live = await plane.list(false, isPart ? records.map(({ id }) => id) : undefined);
     const byId = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
     return records.map((record) => this.refreshed(record, byId.get(record.id)));
   }

@@ -8,6 +8,7 @@ import { conclude as scale } from '../../bench/scale.js';
 import type { BenchResult } from '../../bench/support/document.js';
 import { conclude as handover } from '../../bench/support/handover-result.js';
 import { RIVALS, type RivalName } from '../../bench/support/rivals.js';
+import { type TableSamples, conclude as table } from '../../bench/support/table-result.js';
 import { conclude as throughput } from '../../bench/throughput.js';
 import { conclude as userspace } from '../../bench/userspace.js';
 
@@ -195,5 +196,42 @@ t.test('restart', async (t) => {
     'restart-p999-first': 1,
     'restart-again': 1,
   });
+  checkShape(t, result);
+});
+
+t.test('table', async (t) => {
+  const start = (seconds: number, found: Record<string, number>) => ({ seconds, found, memoryMiB: 500 });
+  const traffic = { roundTrips: 1000, worstMs: 3, sentAgain: 0, covers: true };
+  const samples: TableSamples = {
+    flows: 1000,
+    fill: {
+      flows: 1000,
+      write: [0.5, 0.25],
+      change: [1],
+      secureMicros: [100, 300],
+      bytes: { used: 700, record: 600, inSet: 100 },
+    },
+    restored: [start(2, { restored: 1000 }), start(4, { restored: 1000 })],
+    adopted: [start(1, { adopted: 999 })],
+    underTraffic: [{ ...start(1.5, { adopted: 1032 }), traffic: { ...traffic, covers: false } }],
+    looks: [{ flows: 400, flow: 2, stats: 5, list: 900, wait: 300 }],
+    memoryMiB: 600,
+  };
+  const result = table('kernel', samples);
+  t.strictSame(medians(result), {
+    'table-restore': 3,
+    'table-adopt': 1,
+    'table-traffic': 1.5,
+    'table-lost': 0,
+    'table-write': 3000,
+    'table-secure': 0.2,
+    'table-bytes': 700,
+    'table-memory': 600,
+    'table-list': 400,
+  });
+  t.strictSame(result.notes, [
+    'all in the kernel, run 1: only 999 flows were adopted',
+    'under traffic, run 1: the traffic ended before the start did',
+  ]);
   checkShape(t, result);
 });

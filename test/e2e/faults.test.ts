@@ -1,5 +1,5 @@
 /**
- * Some faults of the failure matrix (docs/FAILURES.md), short: about 20 s on each data path. With
+ * Some faults of the failure matrix (docs/FAILURES.md), short: about 25 s on each data path. With
  * SUTURE_TEST_FAULTS=all every fault of every part, about 90 s. `npm run faults` has the whole matrix.
  */
 import t from 'tap';

@@ -44,12 +44,13 @@ export async function readRecords(link: Link, keys: Keys, ids: readonly string[]
 export async function loadRecords(link: Link, keys: Keys, ids: readonly string[]): Promise<FlowRecord[]> {
   const records: FlowRecord[] = [];
   const batchAt = (from: number): readonly string[] => ids.slice(from, from + LOAD_BATCH);
-  let reading = readFlows(link, keys, batchAt(0));
+  let reading: Promise<string[][]> | undefined;
   for (let from = 0; from < ids.length; from += LOAD_BATCH) {
-    const replies = await reading;
-    if (from + LOAD_BATCH < ids.length) reading = readFlows(link, keys, batchAt(from + LOAD_BATCH));
-    // Not waited for when a record is refused.
-    reading.catch(() => {});
+    const replies = await (reading ?? readFlows(link, keys, batchAt(from)));
+    const next = batchAt(from + LOAD_BATCH);
+    reading = next.length > 0 ? readFlows(link, keys, next) : undefined;
+    // Nobody waits for it when a record is refused.
+    reading?.catch(() => {});
     for (const [i, texts] of replies.entries()) {
       const id = ids[from + i] ?? '';
       if (texts.length > 0) records.push(decodeTexts(keys.flow(id), id, texts));

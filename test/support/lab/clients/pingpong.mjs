@@ -1,12 +1,12 @@
 /**
  * Ping-pong over plain TCP: a message of random length out, the same bytes back, and so on.
- * Arguments: host, port or ports (one a connection), connections, paceMs between their openings (0), rounds, min, max, seed,
- * gapMs between rounds (0), and until (a file): rounds go on until it appears. One report for all.
+ * Arguments: host, port or ports (one a connection), connections, oneByOne (each opens once the one before has had its
+ * first answer), rounds, min, max, seed, gapMs between rounds (0), and until (a file): rounds go on until it appears. One report for all.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { args, fileAppears, openSocket, Prng, report } from './common.mjs';
 
-const { host, port, ports, connections, rounds, min, max, seed, gapMs = 0, paceMs = 0, until } = args;
+const { host, port, ports, connections, rounds, min, max, seed, gapMs = 0, oneByOne = false, until } = args;
 
 let mayEnd = until === undefined;
 if (until) {
@@ -35,8 +35,18 @@ function expect(socket, wanted) {
   });
 }
 
+/** When connection n may open. */
+const openings = Array.from({ length: connections + 1 }, () => {
+  const opening = {};
+  opening.promise = new Promise((resolve) => {
+    opening.may = resolve;
+  });
+  return opening;
+});
+openings[0].may();
+
 async function rally(index) {
-  if (paceMs > 0) await sleep(index * paceMs);
+  if (oneByOne) await openings[index]?.promise;
   const socket = await openSocket({ host, port: ports?.[index] ?? port });
   const prng = new Prng(seed + index);
   const length = new Uint32Array(1);
@@ -52,6 +62,7 @@ async function rally(index) {
       const back = expect(socket, message);
       socket.write(message);
       await back;
+      openings[index + 1].may();
       worstMs = Math.max(worstMs, performance.now() - begun);
       if (gapMs > 0) await sleep(gapMs);
     }
@@ -72,5 +83,7 @@ async function rally(index) {
   };
 }
 
-const results = await Promise.allSettled(Array.from({ length: connections }, (_, i) => rally(i)));
+const results = await Promise.allSettled(
+  Array.from({ length: connections }, (_, i) => rally(i).finally(openings[i + 1].may)),
+);
 report(results.map(({ value, reason }) => value ?? { error: `${reason.code} ${reason.message}` }));
