@@ -7,10 +7,9 @@ import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { Logger } from '../platform/log.js';
 import type { AgentRole, FlowEnd, TeardownMode } from './port.js';
 
-/** Versions of the protocol that this code speaks, and the name of the only one so far. */
+/** Versions of the protocol that this code speaks. */
 export const PROTOCOL_VERSIONS: readonly number[] = [1];
-/** Both in the range for private use (RFC 6335 section 6). */
-export const DEFAULT_CONTROL_PORT = 57626;
+/** In the range for private use (RFC 6335 section 6). */
 export const DEFAULT_DISCOVERY_PORT = 57627;
 
 /** The part of a log that this folder uses; pino's logger is one. */

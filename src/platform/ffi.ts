@@ -82,11 +82,6 @@ export function readMemory(source: Pointer, length: number): Buffer {
   return copy;
 }
 
-/** The text that ends with a zero byte at `source`. */
-export function readText(source: Pointer): string {
-  return koffi().decode.string(source);
-}
-
 /** Where a buffer's bytes are, for a field of a struct. */
 export function address(buffer: Uint8Array): Pointer {
   return koffi().address(buffer);

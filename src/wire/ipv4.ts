@@ -22,7 +22,6 @@ export const IPV4 = {
   minHeader: 20,
 } as const;
 export const IPV4_ADDRESS_LENGTH = 4;
-export const IPV4_MAX_HEADER = 60;
 
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
