@@ -26,6 +26,7 @@ static __always_inline void break_flow(struct work *w, struct flow *f, u32 reaso
 }
 
 #include "hold.h"
+#include "belief.h"
 
 static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, u32 inner)
 {
@@ -219,6 +220,10 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	struct segment *s = &w->segment;
 	u32 mode = f->mode;
 
+	if (!is_believable(f, x, y, s)) {
+		stray_from_far(w, f, x, y);
+		return;
+	}
 	/* Before the stitch there is no holding it: left out, it comes again, as if it had been lost. */
 	if (mode == MODE_DRAIN && holds_ends(f))
 		s->flags &= ~FLAG_FIN;
@@ -236,7 +241,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 			hold_from_far(w, f, inner);
 			return;
 		}
-		translate(w, f, x, y);
+		translate(w, f, x, y, 1);
 		if (f->state == STATE_CLOSED)
 			return;
 		if (s->flags & FLAG_RST) {
@@ -262,7 +267,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 				f->mode = MODE_DIRECT;
 				end_by_reset(w, f, x, inner);
 			} else {
-				translate(w, f, x, y);
+				translate(w, f, x, y, 1);
 			}
 			return;
 		}

@@ -9,7 +9,8 @@ static __always_inline void acknowledge_again(struct work *w, const struct flow 
 		emit_bare_ack(w, x, y, far_ack(x, y), far_edge(x, y));
 }
 
-static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y)
+/* `believed`: see belief.h. */
+static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y, int believed)
 {
 	const struct segment *got = &w->segment;
 
@@ -44,7 +45,8 @@ static __always_inline void translate(struct work *w, const struct flow *f, stru
 		if (s->flags & FLAG_ACK)
 			s->tsecr -= y->ts_delta;
 	}
-	note_told_far(y, s);
+	if (believed)
+		note_told_far(y, s);
 }
 
 /* A FIN's own number: see isFinNumber in src/flow/teardown.ts. */

@@ -18,8 +18,8 @@ import {
 import type { Outbox } from './outbox.js';
 import { knowsWhereItStands } from './restore.js';
 
-/** A segment from X once the flow is stitched; already tracked. */
-export function translate(x: Connection, segment: TcpSegment, out: Outbox): void {
+/** A segment from X once the flow is stitched; already tracked, or not `believed` (`belief.ts`). */
+export function translate(x: Connection, segment: TcpSegment, out: Outbox, believed = true): void {
   if (segment.has(TcpFlag.Syn)) {
     // RFC 5961 section 4: a SYN on a live connection draws an ack; only the switch knows which connection.
     acknowledgeAgain(x, out);
@@ -44,7 +44,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
     sent.tsval = (sent.tsval + x.tsDelta) >>> 0;
     if (sent.has(TcpFlag.Ack)) sent.tsecr = (sent.tsecr - y.tsDelta) >>> 0;
   }
-  y.noteToldFar(sent);
+  if (believed) y.noteToldFar(sent);
 }
 
 /** Not for a restored flow that doesn't know where it stands: the packet then goes nowhere, and is sent again. */
