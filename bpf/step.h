@@ -224,6 +224,8 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 		stray_from_far(w, f, x, y);
 		return;
 	}
+	if (mode == MODE_DIRECT)
+		note_sent_directly(x, y);
 	/* Before the stitch there is no holding it: left out, it comes again, as if it had been lost. */
 	if (mode == MODE_DRAIN && holds_ends(f))
 		s->flags &= ~FLAG_FIN;

@@ -29,6 +29,7 @@ import {
   farAck,
   farEdge,
   liftBareAck,
+  noteSentDirectly,
   offsetsPossible,
   setDeltas,
 } from './mapping.js';
@@ -121,6 +122,7 @@ export class FlowStepper {
     const { flow } = x;
     const mode = flow === undefined ? Mode.Relay : flow.mode;
     if (!isBelievable(x, segment)) return this.strayFromFar(x, mode, segment);
+    if (mode === Mode.Direct) noteSentDirectly(x);
     // Before the stitch there is no holding it: left out, it comes again, as if it had been lost.
     if (mode === Mode.Drain && flow?.holdsEnds) segment.flags &= ~TcpFlag.Fin;
     if (flow?.restored) relearn(x, segment);
