@@ -212,11 +212,8 @@ static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 	} else {
 		count(COUNT_PASSED);
 	}
-	if (w->unpaired_over) {
-		unlink_tuple(w, from_shell ? &w->reversed : &w->tuple, at.slot, at.generation);
-		free_record(f, at.slot);
-		change_unpaired(-1);
-	}
+	if (w->unpaired_over)
+		free_unpaired(w, f, from_shell ? &w->reversed : &w->tuple, at.slot, at.generation);
 	/* After the packets, so that who is told finds them sent. */
 	send_events(w);
 	return action;
