@@ -88,10 +88,12 @@ static __always_inline void send_events(struct work *w)
 }
 
 /* RFC 6191 section 2: a SYN on the tuple of a flow that is over. */
-static __always_inline int starts_anew(const struct flow *f, const struct conn *x, const struct segment *s, u32 inner)
+static __always_inline int starts_anew(const struct flow *f, struct conn *x, const struct segment *s, u32 inner)
 {
 	if (!(s->flags & FLAG_SYN) || s->flags & FLAG_ACK)
 		return 0;
+	if (!(f->bits & FLOW_PAIRED))
+		return established(x) && s->seq != x->far.isn;
 	/* A relayed flow that ended counts as forgotten. */
 	if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP)
 		return 1;
@@ -134,6 +136,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	} else if (!tuple_equal(&x->tuple, &w->tuple)) {
 		result = STEP_UNKNOWN;
 	} else if (starts_anew(f, x, &w->segment, inner)) {
+		w->unpaired_over = !(f->bits & FLOW_PAIRED);
 		f->bits |= FLOW_SUPERSEDED;
 		result = STEP_ANEW;
 	} else if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP) {
@@ -198,7 +201,10 @@ static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 	int result = step(w, f, &at, from_shell);
 
 	if (result == STEP_ANEW) {
-		unlink_tuple(w, &w->tuple, at.slot, at.generation);
+		if (w->unpaired_over)
+			free_unpaired(w, f, &w->tuple, at.slot, at.generation);
+		else
+			unlink_tuple(w, &w->tuple, at.slot, at.generation);
 		return receive_unknown(skb, w);
 	}
 	if (result == STEP_UNKNOWN)

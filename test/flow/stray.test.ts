@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { TcpFlag } from '../../src/wire/segment.js';
-import { Driver } from './driver.js';
+import { Driver, INNER, OUTER } from './driver.js';
 
 const ts = { tsval: 110, tsecr: 100 };
 const FAR = 1_000_000_000;
@@ -60,4 +60,24 @@ t.test('after gigabytes straight from the core, the switch still knows what the 
   }
   const wrapped = end - 2 ** 32;
   t.equal(driver.send('E', { seq: -1, flags: TcpFlag.Syn }), `made E ${wrapped | 0} ack 0`);
+});
+
+t.test('a new connection of the same ports takes the place of one whose end was not seen', async (t) => {
+  const driver = new Driver().openUnpaired();
+  driver.send('E', { seq: 0, ack: 0, len: 100, ...ts });
+  driver.send('A>E', { seq: 0, ack: 100, ...ts });
+  // Both ends of it are gone without a word.
+  driver.restart({ E: 7_000_000, 'A>E': 9_000_000 });
+  driver.open();
+  driver.holdBytes().enable();
+  t.equal(driver.state, 'cutting');
+  t.equal(driver.send('E', { seq: 150, ack: 0, len: 10, ...ts }), 'B 150+10 ack 0');
+});
+
+t.test('a repeated SYN does not', async (t) => {
+  const driver = new Driver().openUnpaired();
+  driver.send('E', { seq: -1, flags: TcpFlag.Syn });
+  driver.engine.pair('f', OUTER, INNER, driver.now);
+  driver.openInner().enable();
+  t.equal(driver.state, 'stitched');
 });
