@@ -42,19 +42,30 @@ static __always_inline int clear_inner(struct work *w, const struct tuple *t)
 
 	if (f) {
 		bpf_spin_lock(&f->lock);
+		int same = is_same(f, at.generation);
 		int paired = f->bits & FLOW_PAIRED;
 		int over = is_over(f);
 
+		f->generation += same && !paired;
 		bpf_spin_unlock(&f->lock);
-		if (paired && !over)
+		if (same && paired && !over)
 			return 0;
-		if (!paired) {
-			free_record(f, at.slot);
+		if (same && !paired) {
+			put_back(at.slot);
 			change_unpaired(-1);
 		}
 	}
 	bpf_map_delete_elem(&connections, &w->key);
 	return 1;
+}
+
+/* Of an outer connection that got no flow after all. */
+static __always_inline void let_be(struct flow *f, u32 generation)
+{
+	bpf_spin_lock(&f->lock);
+	if (is_same(f, generation))
+		f->bits &= ~FLOW_PAIRED;
+	bpf_spin_unlock(&f->lock);
 }
 
 static __always_inline void pair(struct work *w)
@@ -63,25 +74,35 @@ static __always_inline void pair(struct work *w)
 	struct place *found = find(w, &r->outer);
 	struct place place = {};
 	struct flow *f = 0;
-	u32 slot = 0;
+	u32 slot = 0, known_as = 0;
 	int seen = 0;
 
 	if (found) {
 		slot = found->slot;
+		known_as = found->generation;
 		f = flow_at(slot);
 		if (f) {
 			bpf_spin_lock(&f->lock);
-			int taken = f->bits & FLOW_PAIRED;
+			int same = is_same(f, known_as);
+			int taken = same && f->bits & FLOW_PAIRED;
+			int mine = same && !taken && tuple_equal(&f->conn[0].tuple, &r->outer);
 
-			seen = syn_seen(&f->conn[0].far);
+			seen = mine && syn_seen(&f->conn[0].far);
+			/* From here on nobody else frees the record. */
+			if (mine)
+				f->bits |= FLOW_PAIRED;
 			bpf_spin_unlock(&f->lock);
 			if (taken) {
 				answer(ANSWER_OUTER_TAKEN, slot, 0, 0);
 				return;
 			}
+			if (!mine)
+				f = 0;
 		}
 	}
 	if (!clear_inner(w, &r->inner)) {
+		if (f)
+			let_be(f, known_as);
 		answer(ANSWER_INNER_TAKEN, 0, 0, 0);
 		return;
 	}
@@ -126,6 +147,7 @@ static __always_inline void forget(struct work *w, struct flow *f)
 
 	bpf_spin_lock(&f->lock);
 	mine = is_used(f) && f->generation == r->generation;
+	f->generation += mine;
 	u32 paired = f->bits & FLOW_PAIRED;
 
 	outer = f->conn[0].tuple;
@@ -140,7 +162,7 @@ static __always_inline void forget(struct work *w, struct flow *f)
 		unlink_tuple(w, &inner, r->slot, r->generation);
 	else
 		change_unpaired(-1);
-	free_record(f, r->slot);
+	put_back(r->slot);
 	answer(ANSWER_DONE, r->slot, 0, STATE_CLOSED);
 }
 

@@ -62,7 +62,7 @@ static __noinline long route_out(struct __sk_buff *skb, struct work *w, const st
 {
 	struct route *r = cached_route(w, t);
 
-	if (r->from_ifindex == w->ifindex && size <= r->size && (s32)(r->until - w->now) > 0 && addresses_equal(&r->tuple, t))
+	if (r->from_ifindex == w->ifindex && size <= r->size && w->now - r->at < ROUTE_MS && addresses_equal(&r->tuple, t))
 		return BPF_FIB_LKUP_RET_SUCCESS;
 	long rc = route(skb, w, t, size, BPF_FIB_LOOKUP_SKIP_NEIGH);
 
@@ -71,7 +71,7 @@ static __noinline long route_out(struct __sk_buff *skb, struct work *w, const st
 	r->tuple = *t;
 	r->from_ifindex = w->ifindex;
 	r->size = size;
-	r->until = w->now + ROUTE_MS;
+	r->at = w->now;
 	r->ifindex = w->fib.ifindex;
 	r->next.nh_family = w->fib.family;
 	__builtin_memcpy(r->next.ipv6_nh, w->fib.ipv6_dst, 16);

@@ -63,17 +63,46 @@ static __always_inline void unlink_tuple(struct work *w, const struct tuple *t, 
 		bpf_map_delete_elem(&connections, &w->key);
 }
 
-/* Puts a record back among the free ones. Its tuples must not lead to it any more. */
-static __always_inline void free_record(struct flow *f, u32 slot)
+/* Whether a record is still the one that a place was written for. Under its lock. */
+static __always_inline int is_same(const struct flow *f, u32 generation)
 {
-	u32 was;
+	return is_used(f) && (u16)f->generation == (u16)generation;
+}
+
+/*
+ * Ends the use of a record, once: who gets 1 takes its tuples out of the index, and puts it back among the free ones. Two
+ * processors may want to, and between the two the slot may have been given to another connection.
+ */
+static __always_inline int end_use(struct flow *f, u32 generation)
+{
+	int mine;
 
 	bpf_spin_lock(&f->lock);
-	was = is_used(f);
-	f->generation += was;
+	mine = is_same(f, generation);
+	f->generation += mine;
 	bpf_spin_unlock(&f->lock);
-	if (was)
-		bpf_map_push_elem(&free_slots, &slot, 0);
+	return mine;
+}
+
+static __always_inline void put_back(u32 slot)
+{
+	bpf_map_push_elem(&free_slots, &slot, 0);
+}
+
+/* Forgets a connection that belongs to no flow, unless it got one meanwhile. */
+static __always_inline void free_unpaired(struct work *w, struct flow *f, const struct tuple *t, u32 slot, u32 generation)
+{
+	int mine;
+
+	bpf_spin_lock(&f->lock);
+	mine = is_same(f, generation) && !(f->bits & FLOW_PAIRED);
+	f->generation += mine;
+	bpf_spin_unlock(&f->lock);
+	if (!mine)
+		return;
+	unlink_tuple(w, t, slot, generation);
+	put_back(slot);
+	change_unpaired(-1);
 }
 
 /* A new record for a connection found by `t`; 0 when there is none free, or its key is another's. */
@@ -100,7 +129,8 @@ static __always_inline struct flow *new_record(struct work *w, const struct tupl
 	place.generation = generation;
 	key_of(&w->key, t);
 	if (bpf_map_update_elem(&connections, &w->key, &place, BPF_NOEXIST)) {
-		free_record(f, *slot);
+		if (end_use(f, generation))
+			put_back(*slot);
 		return 0;
 	}
 	return f;

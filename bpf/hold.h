@@ -77,7 +77,7 @@ static __always_inline void translate_holding(struct work *w, const struct flow 
 	struct segment *s = &w->segment;
 
 	if (s->flags & FLAG_SYN || !knows_where_it_stands(f)) {
-		translate(w, f, x, y);
+		translate(w, f, x, y, 1);
 		return;
 	}
 	if (fin_seen(&y->far) && s->ack - y->delta == before_fin(&y->far))
@@ -92,7 +92,7 @@ static __always_inline void translate_holding(struct work *w, const struct flow 
 		return;
 	if (asks && (bare || repeats) && !tells_news(x, y, s))
 		return;
-	translate(w, f, x, y);
+	translate(w, f, x, y, 1);
 }
 
 /* X's FIN, made anew for Y. */

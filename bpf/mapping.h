@@ -74,6 +74,12 @@ static __always_inline u32 sent_to_far(const struct conn *x, const struct conn *
 	return seq_max(x->shell.max, end + y->delta);
 }
 
+/* What Y was sent counts as sent by the shell: see noteSentDirectly in src/flow/mapping.ts. */
+static __always_inline void note_sent_directly(const struct conn *x, struct conn *y)
+{
+	y->shell.max = sent_to_far(y, x);
+}
+
 static __always_inline u32 window_field(u32 edge, u32 ack, u32 scale)
 {
 	s32 open = seq_diff(edge, ack);

@@ -157,7 +157,8 @@ struct route {
 	u32 from_ifindex;
 	/* The largest packet that it was found to take. */
 	u32 size;
-	u32 until;
+	/* When it was asked. */
+	u32 at;
 	u32 ifindex;
 	struct bpf_redir_neigh next;
 };

@@ -31,12 +31,13 @@ static __always_inline void break_flow(struct work *w, struct flow *f, u32 reaso
 static __always_inline void pass_reset(struct work *w, struct flow *f, u32 inner)
 {
 	inner &= 1;
-	translate(w, f, &f->conn[inner], &f->conn[inner ^ 1]);
+	translate(w, f, &f->conn[inner], &f->conn[inner ^ 1], 1);
 	if (shared)
 		ask_where_it_stands(w, f, inner);
 }
 
 #include "hold.h"
+#include "belief.h"
 
 static __always_inline void end_by_reset(struct work *w, struct flow *f, struct conn *x, struct conn *y, u32 inner)
 {
@@ -237,6 +238,13 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 	struct segment *s = &w->segment;
 	u32 mode = f->mode;
 
+	/* Where other switches carry it too, its numbers here are old. */
+	if (!(shared && mode >= MODE_DIRECT) && !is_believable(f, x, y, s)) {
+		stray_from_far(w, f, x, y);
+		return;
+	}
+	if (mode == MODE_DIRECT)
+		note_sent_directly(x, y);
 	/* Before the stitch there is no holding it: left out, it comes again, as if it had been lost. */
 	if (mode == MODE_DRAIN && holds_ends(f))
 		s->flags &= ~FLAG_FIN;
@@ -262,7 +270,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 			pass_reset(w, f, inner);
 			return;
 		}
-		translate(w, f, x, y);
+		translate(w, f, x, y, 1);
 		if (f->state == STATE_CLOSED)
 			return;
 		if (is_reset) {
@@ -287,7 +295,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 				f->mode = MODE_DIRECT;
 				end_by_reset(w, f, x, y, inner);
 			} else {
-				translate(w, f, x, y);
+				translate(w, f, x, y, 1);
 			}
 			return;
 		}

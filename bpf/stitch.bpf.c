@@ -89,10 +89,12 @@ static __always_inline void send_events(struct work *w)
 }
 
 /* RFC 6191 section 2: a SYN on the tuple of a flow that is over. */
-static __always_inline int starts_anew(const struct flow *f, const struct conn *x, const struct segment *s, u32 inner)
+static __always_inline int starts_anew(const struct flow *f, struct conn *x, const struct segment *s, u32 inner)
 {
 	if (!(s->flags & FLAG_SYN) || s->flags & FLAG_ACK)
 		return 0;
+	if (!(f->bits & FLOW_PAIRED))
+		return established(x) && s->seq != x->far.isn;
 	/* A relayed flow that ended counts as forgotten. */
 	if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP)
 		return 1;
@@ -135,6 +137,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	} else if (!tuple_equal(&x->tuple, &w->tuple)) {
 		result = STEP_UNKNOWN;
 	} else if (starts_anew(f, x, &w->segment, inner)) {
+		w->unpaired_over = !(f->bits & FLOW_PAIRED);
 		f->bits |= FLOW_SUPERSEDED;
 		result = STEP_ANEW;
 	} else if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP) {
@@ -199,7 +202,10 @@ static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 	int result = step(w, f, &at, from_shell);
 
 	if (result == STEP_ANEW) {
-		unlink_tuple(w, &w->tuple, at.slot, at.generation);
+		if (w->unpaired_over)
+			free_unpaired(w, f, &w->tuple, at.slot, at.generation);
+		else
+			unlink_tuple(w, &w->tuple, at.slot, at.generation);
 		return receive_unknown(skb, w);
 	}
 	if (result == STEP_UNKNOWN)
@@ -213,11 +219,8 @@ static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 	} else {
 		count(COUNT_PASSED);
 	}
-	if (w->unpaired_over) {
-		unlink_tuple(w, from_shell ? &w->reversed : &w->tuple, at.slot, at.generation);
-		free_record(f, at.slot);
-		change_unpaired(-1);
-	}
+	if (w->unpaired_over)
+		free_unpaired(w, f, from_shell ? &w->reversed : &w->tuple, at.slot, at.generation);
 	/* After the packets, so that who is told finds them sent. */
 	send_events(w);
 	return action;

@@ -39,7 +39,8 @@ static __always_inline void translate_copy(struct work *w, const struct conn *x,
 	convert(x, y, add_edited(w, y, 0, got->payload_length), got->ack - y->delta - RECENT);
 }
 
-static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y)
+/* `believed`: see belief.h. */
+static __always_inline void translate(struct work *w, const struct flow *f, struct conn *x, struct conn *y, int believed)
 {
 	const struct segment *got = &w->segment;
 
@@ -60,7 +61,8 @@ static __always_inline void translate(struct work *w, const struct flow *f, stru
 	if (x->far.conn_bits & CONN_FIN_HELD)
 		s->seq = seq_min(s->seq, before_fin(&x->far));
 	convert(x, y, s, y->transparent_from);
-	note_told_far(y, s);
+	if (believed)
+		note_told_far(y, s);
 }
 
 /* A FIN's own number: see isFinNumber in src/flow/teardown.ts. */

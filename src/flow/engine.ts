@@ -102,8 +102,9 @@ export class FlowEngine implements FlowKeeper {
     if (entry === undefined) return this.receiveUnknown(tuple, segment, now);
     const x = entry.connection;
     if (entry.fromShell) return this.stepper.fromShell(x, segment, now);
-    if (x.flow !== undefined && startsAnew(x, x.flow, segment)) {
-      this.forget(x.flow);
+    if (startsAnew(x, segment)) {
+      if (x.flow) this.forget(x.flow);
+      else this.unpairedEnded(x);
       return this.receiveUnknown(tuple, segment, now);
     }
     return this.stepper.fromFar(x, segment, now);
@@ -348,10 +349,14 @@ export class FlowEngine implements FlowKeeper {
 
 /**
  * A SYN on the tuple of a flow that is over: a new connection, if it can't be an old packet (RFC 6191
- * section 2: a later timestamp, or without timestamps a later sequence number).
+ * section 2: a later timestamp, or without timestamps a later sequence number). On an unpaired one, that both ends
+ * may have lost without a word, any other SYN: at the worst the one that goes on is not stitched, whereas a flow with
+ * the former one's numbers would be translated to wrong ones.
  */
-function startsAnew(x: Connection, flow: Flow, segment: TcpSegment): boolean {
+function startsAnew(x: Connection, segment: TcpSegment): boolean {
   if (!segment.has(TcpFlag.Syn) || segment.has(TcpFlag.Ack) || x.side !== 'outer') return false;
+  const { flow } = x;
+  if (flow === undefined) return x.established && segment.seq !== x.far.isn;
   if (flow.state === 'broken') return true;
   if (flow.state !== 'closed') return false;
   if (flow.reason !== 'fin') return true;

@@ -62,6 +62,14 @@ export function sentToFar(x: Connection): SeqNum {
   return seqMax(x.shell.max, seqAdd(finHeld ? beforeFin(far) : far.max, delta));
 }
 
+/**
+ * In a stitched flow: what Y was sent counts as sent by the shell. So that mark is drawn along: numbers compare only within
+ * 2³¹ of each other.
+ */
+export function noteSentDirectly(x: Connection): void {
+  x.other.shell.max = sentToFar(x.other);
+}
+
 /** The number of a FIN that was sent. */
 export function beforeFin(sender: Sender): SeqNum {
   return seqAdd(sender.finEnd, -1);

@@ -6,6 +6,7 @@
 import { TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { seqDiff } from '../wire/seq.js';
 import { alignFirst, alignSecond, refusalOf } from './align.js';
+import { isBelievable } from './belief.js';
 import { isLeaders } from './carry.js';
 import { announceGrowth, clampWindow, pipelinesEmpty, readyToCut } from './clamp.js';
 import type { Connection } from './connection.js';
@@ -29,6 +30,7 @@ import {
   farAck,
   farEdge,
   liftBareAck,
+  noteSentDirectly,
   offsetsPossible,
   setDeltas,
 } from './mapping.js';
@@ -151,6 +153,10 @@ export class FlowStepper {
   fromFar(x: Connection, segment: TcpSegment, now: number): Verdict {
     const { flow } = x;
     const mode = flow === undefined ? Mode.Relay : flow.mode;
+    // Where other switches carry it too, its numbers here are old.
+    const mayJudge = !this.options.shared || mode < Mode.Direct;
+    if (mayJudge && !isBelievable(x, segment)) return this.strayFromFar(x, mode, segment);
+    if (mode === Mode.Direct) noteSentDirectly(x);
     // Before the stitch there is no holding it: left out, it comes again, as if it had been lost.
     if (mode === Mode.Drain && flow?.holdsEnds) segment.flags &= ~TcpFlag.Fin;
     if (flow?.restored) relearn(x, segment);
@@ -163,6 +169,13 @@ export class FlowStepper {
     if (mode === Mode.Drain) return this.drainFar(x, flow, segment, now);
     if (mode === Mode.Direct) return this.directFromFar(x, flow, segment, now);
     if (segment.has(TcpFlag.Ack) && !segment.has(TcpFlag.Rst)) emitReset(x, segment.ack, this.outbox);
+    return Verdict.Emit;
+  }
+
+  /** What X can't have sent goes on to whoever can judge it, and teaches nothing. In a drain there is nobody. */
+  private strayFromFar(x: Connection, mode: Mode, segment: TcpSegment): Verdict {
+    if (mode <= Mode.Clamp) return this.pass(x, false);
+    if (mode === Mode.Direct) translate(x, segment, this.outbox, false);
     return Verdict.Emit;
   }
 

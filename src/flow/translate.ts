@@ -18,8 +18,8 @@ import {
 import type { Outbox } from './outbox.js';
 import { knowsWhereItStands, RECENT } from './restore.js';
 
-/** A segment from X once the flow is stitched; already tracked. */
-export function translate(x: Connection, segment: TcpSegment, out: Outbox): void {
+/** A segment from X once the flow is stitched; already tracked, or not `believed` (`belief.ts`). */
+export function translate(x: Connection, segment: TcpSegment, out: Outbox, believed = true): void {
   if (segment.has(TcpFlag.Syn)) {
     // RFC 5961 section 4: a SYN on a live connection draws an ack; only the switch knows which connection.
     acknowledgeAgain(x, out);
@@ -37,7 +37,7 @@ export function translate(x: Connection, segment: TcpSegment, out: Outbox): void
   liftBareAck(x, sent, farEdge(x));
   if (x.finHeld) sent.seq = seqMin(sent.seq, beforeFin(x.far));
   convert(x, sent, y.transparentFrom);
-  y.noteToldFar(sent);
+  if (believed) y.noteToldFar(sent);
 }
 
 /**

@@ -53,6 +53,7 @@ export class Driver {
   readonly engine: FlowEngine;
   readonly events: string[] = [];
   now = 1000;
+  private isn: Readonly<Record<From, number>> = ISN;
 
   constructor(private readonly options: DriverOptions = {}) {
     this.engine = new FlowEngine({ ...options.engine }, (flow, kind, from) => {
@@ -70,15 +71,20 @@ export class Driver {
     return this.engine.flow('f')?.state ?? 'gone';
   }
 
+  /** From here on, other initial sequence numbers. */
+  restart(isn: Partial<Record<From, number>>): void {
+    this.isn = { ...ISN, ...isn };
+  }
+
   /** A segment as it stands on the wire. */
   segment(from: From, given: Given): TcpSegment {
     const { seq = 0, ack, len = 0, flags = 0, window = 60000, tsval, tsecr = 0, sack = [] } = given;
     const segment = new TcpSegment();
-    segment.seq = seqAdd(seqNum(ISN[from]), seq + 1);
+    segment.seq = seqAdd(seqNum(this.isn[from]), seq + 1);
     segment.flags = flags;
     if (ack !== undefined) {
       segment.flags |= TcpFlag.Ack;
-      segment.ack = seqAdd(seqNum(ISN[OTHER[from]]), ack + 1);
+      segment.ack = seqAdd(seqNum(this.isn[OTHER[from]]), ack + 1);
     }
     segment.payloadLength = len;
     segment.window = window;
@@ -90,8 +96,8 @@ export class Driver {
     if (sack.length > 0) segment.options |= OptionBit.Sack;
     segment.sackCount = sack.length;
     for (const [i, [left, right]] of sack.entries()) {
-      segment.sackLeft[i] = seqAdd(seqNum(ISN[OTHER[from]]), left + 1);
-      segment.sackRight[i] = seqAdd(seqNum(ISN[OTHER[from]]), right + 1);
+      segment.sackLeft[i] = seqAdd(seqNum(this.isn[OTHER[from]]), left + 1);
+      segment.sackRight[i] = seqAdd(seqNum(this.isn[OTHER[from]]), right + 1);
     }
     return segment;
   }
@@ -120,8 +126,8 @@ export class Driver {
       if (!as) throw new Error('a segment for none of the four');
       if (received && segment.payloadLength > received.payloadLength)
         throw new Error('more payload than was received');
-      const seq = seqDiff(segment.seq, seqAdd(seqNum(ISN[as]), 1));
-      const ack = seqDiff(segment.ack, seqAdd(seqNum(ISN[OTHER[as]]), 1));
+      const seq = seqDiff(segment.seq, seqAdd(seqNum(this.isn[as]), 1));
+      const ack = seqDiff(segment.ack, seqAdd(seqNum(this.isn[OTHER[as]]), 1));
       const flags = flagText(segment.flags);
       const ackText = segment.has(TcpFlag.Ack) ? ` ack ${ack}` : '';
       const payload = segment.payloadLength ? `+${segment.payloadLength}` : '';

@@ -2,8 +2,9 @@
 import { TcpFlag } from '../../../src/wire/segment.js';
 import { NO_OFFSETS } from '../../flow/driver.js';
 import { type Case, TS, talk } from '../support/cases.js';
+import type { TwinDriver } from '../support/driver.js';
 
-const { Psh, Urg } = TcpFlag;
+const { Fin, Psh, Syn, Urg } = TcpFlag;
 
 export const HANDOVER_CASES: readonly Case[] = [
   {
@@ -173,5 +174,37 @@ export const HANDOVER_CASES: readonly Case[] = [
     },
     state: 'stitched',
     sent: 6,
+  },
+  ...(['relayed', 'clamping', 'cutting', 'stitched'] as const).map((state) => ({
+    name: `what an end can't have sent, while ${state}`,
+    run: (d: TwinDriver): void => {
+      d.reach(state);
+      for (const from of ['E', 'B'] as const) {
+        d.send(from, { seq: 1_000_000_000, ack: 0, len: 10, ...TS });
+        d.send(from, { seq: 0, ack: 1_000_000_000, len: 10, flags: Fin, ...TS });
+        d.send(from, { seq: -1_500_000_000, ack: 0, tsval: 2_000_000_000 });
+        d.send(from, { seq: 0, ack: -1_500_000_000, tsval: 2_000_000_000 });
+      }
+      d.send('A>B', { seq: 100, ack: 0, len: 50, ...TS });
+      d.send('B', { seq: 0, ack: 150, ...TS });
+    },
+    // What the shell held is relayed and acknowledged then.
+    state: state === 'relayed' ? state : ('stitched' as const),
+  })),
+  {
+    name: 'gigabytes that went straight',
+    run: (d) => {
+      d.reach('stitched');
+      for (let at = 0; at < 3_000_000_000; at += 750_000_000) {
+        d.send('B', { seq: at, ack: 150, len: 1000, ...TS });
+        d.send('E', { seq: 150, ack: at + 1000, window: 65535, ...TS });
+        d.send('B', { seq: at + 1000, ack: 150, ...TS });
+      }
+      d.send('E', { seq: -1, flags: Syn });
+      d.twin.close('f', d.now);
+    },
+    options: { scale: { E: 14, 'A>E': 14, 'A>B': 14, B: 14 } },
+    state: 'closed',
+    sent: 12,
   },
 ];

@@ -143,4 +143,18 @@ export const HANDSHAKE_CASES: readonly Case[] = [
     },
     state: 'gone',
   },
+  {
+    name: 'a new connection of the same ports as an unpaired one',
+    run: (d) => {
+      d.openUnpaired();
+      d.send('E', { seq: 0, ack: 0, len: 100, ...TS });
+      d.send('A>E', { seq: 0, ack: 100, ...TS });
+      d.send('E', { seq: -1, flags: TcpFlag.Syn });
+      d.restart({ E: 7_000_000, 'A>E': 9_000_000 });
+      d.open().holdBytes().enable();
+      d.send('E', { seq: 150, ack: 0, len: 10, ...TS });
+    },
+    state: 'cutting',
+    sent: 1,
+  },
 ];
