@@ -26,6 +26,8 @@ export type Result = NonNullable<Reply['result']>;
 
 /** Requests a second of a stream that has not opened its session. */
 const REQUESTS_BEFORE_OPEN = 8;
+/** Time for an agent to take the last words of its session; one that does not read would keep it for ever. */
+const LAST_WORDS_MS = 5_000;
 
 export interface SessionOptions {
   readonly stream: SessionStream;
@@ -231,8 +233,14 @@ export class Session implements SessionHandle {
       if (done) return;
       done = true;
       last();
+      void this.cutWhenLate();
     };
     if (this.inFlight === 0) this.closing();
+  }
+
+  private async cutWhenLate(): Promise<void> {
+    await this.options.clock.sleep(LAST_WORDS_MS, this.ended.signal).catch(() => undefined);
+    if (!this.ended.signal.aborted) this.destroy();
   }
 
   private detach(): void {

@@ -1,7 +1,9 @@
 /** Opening and ending sessions, over a real connection. */
+import { Duplex } from 'node:stream';
 import t from 'tap';
 import { Opening, peerAddress } from '../../src/midcom/opening.js';
 import { DEFAULT_LIMITS } from '../../src/midcom/service.js';
+import { Session, type SessionStream } from '../../src/midcom/session.js';
 import { Transactions } from '../../src/midcom/transactions.js';
 import { silentLog } from '../../src/platform/log.js';
 import { FakeBackend } from './support/fake-backend.js';
@@ -263,4 +265,32 @@ t.test('a port that is taken', async (t) => {
   await t.rejects(second.server.start(), { code: 'SUT_ALREADY_RUNNING' });
   const foreign = new Rig({ listen: { address: '192.0.2.1', port: 0 }, agents: AGENTS });
   await t.rejects(foreign.server.start(), { code: 'SUT_CONFIG_INVALID' });
+});
+
+t.test('a stream that is told to end, and whose agent does not read, is cut', async (t) => {
+  const stuck = new Duplex({ objectMode: true, read: () => {}, write: () => {} });
+  const stream = Object.assign(stuck, { getPeer: () => '10.201.2.2:1' }) as unknown as SessionStream;
+  const clock = new FakeClock();
+  const [backend, limits, log] = [new FakeBackend(), DEFAULT_LIMITS, silentLog()];
+  const transactions = new Transactions({ backend, agents: AGENTS, limits, clock, log });
+  const ended: Session[] = [];
+  const session = new Session({
+    ...{ stream, transactions, limits, clock, log },
+    opening: new Opening({
+      switchName: 's1',
+      capabilities: [],
+      transactions,
+      limits,
+      ownAddresses: () => [],
+    }),
+    epoch: () => backend.epoch(),
+    onEnd: (one) => ended.push(one),
+    count: () => {},
+  });
+  session.terminate('SUT_LIMIT', 'too slow');
+  t.ok(stuck.writableEnded);
+  t.strictSame(ended, [], 'it has time to read that');
+  await clock.advance(5_000);
+  t.ok(stuck.destroyed);
+  t.strictSame(ended, [session]);
 });
