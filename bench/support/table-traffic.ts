@@ -38,6 +38,8 @@ export async function underTraffic<T>(
   work: () => Promise<T>,
 ): Promise<{ readonly traffic: Traffic; readonly result: T }> {
   turns += 1;
+  // A connection that comes while its shell has no session is relayed for good.
+  await Promise.all([lab.stage.agentReady('a1'), lab.stage.agentReady('b1')]);
   const go = join(lab.folder, `traffic-go-${turns}`);
   const target = `stitched=${lab.namespace('e')}@${addressOf('a', 4)}:${TRAFFIC_PORT}`;
   const numbers = [ROUNDS, CONNECTIONS, ms].map(String);

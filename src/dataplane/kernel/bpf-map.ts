@@ -120,6 +120,16 @@ export class BpfMap {
     if (result < 0) throw this.failure('update', result);
   }
 
+  /** As `update`, but false, with nothing changed, when the key is there already. */
+  insert(key: Buffer, value: Buffer): boolean {
+    this.fits(key, this.keySize, 'key');
+    this.fits(value, this.valueBytes, 'value');
+    const result = libbpf().bpf_map_update_elem(this.fd, key, value, ElementFlag.NoExist);
+    if (result === -Errno.EEXIST) return false;
+    if (result < 0) throw this.failure('insert', result);
+    return true;
+  }
+
   /** False when there was no such key. */
   delete(key: Buffer): boolean {
     this.fits(key, this.keySize, 'key');

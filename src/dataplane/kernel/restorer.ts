@@ -35,10 +35,6 @@ export class Restorer {
   restore(flow: RestoreRequest, now: number, epochOffset: number): Place | undefined {
     const { record, slotBytes } = this;
     const isIpv6 = writeRestored(record, flow, { generation: 0, now, epochOffset });
-    for (const [i, key] of this.keys.entries()) {
-      writeKey(key, record, TUPLE_AT[i] as number);
-      if (!this.clear(key)) return undefined;
-    }
     if (!this.parts.map('free_slots').pop(slotBytes)) return undefined;
     const slot = slotBytes.readUInt32LE();
     const flows = this.parts.map('flows');
@@ -47,16 +43,28 @@ export class Restorer {
     const generation = (this.other.generation + 1) >>> 0;
     record.writeUInt32LE(generation, FLOW.generation);
     flows.update(slotBytes, record, ElementFlag.Lock);
-    for (const [inner, key] of this.keys.entries()) this.enter(key, { slot, generation }, inner);
+    for (const [inner, key] of this.keys.entries()) {
+      writeKey(key, record, TUPLE_AT[inner] as number);
+      if (this.enter(key, { slot, generation }, inner)) continue;
+      this.parts.forget({ slot, generation });
+      return undefined;
+    }
     return { slot, generation, isIpv6 };
   }
 
-  private enter(key: Buffer, { slot, generation }: Slot, inner: number): void {
+  /** False when an open flow has the key. Nearly always nobody has it, so that is tried first. */
+  private enter(key: Buffer, at: Slot, inner: number): boolean {
+    const connections = this.parts.map('connections');
+    if (connections.insert(key, this.placeOf(at, inner))) return true;
+    return this.clear(key) && connections.insert(key, this.placeOf(at, inner));
+  }
+
+  private placeOf({ slot, generation }: Slot, inner: number): Buffer {
     const { place } = this;
     place.writeUInt32LE(slot, PLACE.slot);
     place.writeUInt16LE(generation & 0xffff, PLACE.generation);
     place.writeUInt16LE(inner, PLACE.inner);
-    this.parts.map('connections').update(key, place);
+    return place;
   }
 
   /** False when an open flow has it. */

@@ -36,6 +36,12 @@ t.test('single elements', async (t) => {
   table.update(key32(7), row(2n), ElementFlag.Exist);
   t.equal(table.lookup(key32(7), value), true);
   t.same(value, row(2n));
+  t.equal(table.insert(key32(7), row(9n)), false, 'the key is there');
+  t.equal(table.lookup(key32(7), value), true);
+  t.same(value.subarray(0, row(2n).length), row(2n), 'and keeps its value');
+  t.equal(table.insert(key32(8), row(9n)), true);
+  t.equal(table.delete(key32(8)), true);
+
   t.throws(() => table.update(key32(7), row(3n), ElementFlag.NoExist), {
     code,
     errno: 'EEXIST',
