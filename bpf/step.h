@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
-/* A packet of a known connection through the rules of its flow's mode: src/flow/stepper.ts. Under the flow's lock. */
+/* A packet of a known connection through the rules of its flow's mode: src/flow/stepper.ts and progress.ts. Under the flow's lock. */
 #pragma once
 
 enum { VERDICT_HOST, VERDICT_PASS, VERDICT_EMIT };

@@ -19,11 +19,12 @@ import { FlowRequestError } from './errors.js';
 import { Flow, Mode } from './flow.js';
 import { findIcmpTarget, type IcmpTarget, pathMss } from './icmp.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineListener, type EngineOptions } from './options.js';
-import type { Outbox } from './outbox.js';
+import { Outbox } from './outbox.js';
 import { Ownership } from './ownership.js';
+import { type FlowKeeper, FlowProgress } from './progress.js';
 import { type Past, restoredFlow, type SavedFlow, unlearn } from './restore.js';
 import type { TeardownMode } from './state.js';
-import { type FlowKeeper, FlowStepper, Verdict } from './stepper.js';
+import { FlowStepper, Verdict } from './stepper.js';
 
 export { type EngineListener, type EngineOptions, Verdict };
 
@@ -31,7 +32,9 @@ const LINGER_SWEEP = 1000;
 const IDLE_SWEEP = 10_000;
 
 export class FlowEngine implements FlowKeeper {
+  private readonly out = new Outbox();
   private readonly stepper: FlowStepper;
+  private readonly progress: FlowProgress;
   private untracked = 0;
   private limitReached = 0;
   private readonly options: EngineOptions;
@@ -50,12 +53,13 @@ export class FlowEngine implements FlowKeeper {
 
   constructor(options: Partial<EngineOptions> = {}, onEvent: EngineListener = () => {}) {
     this.options = { ...DEFAULT_ENGINE_OPTIONS, ...options };
-    this.stepper = new FlowStepper(this.options, onEvent, this);
+    this.progress = new FlowProgress(this.options, onEvent, this, this.out);
+    this.stepper = new FlowStepper(this.options, this.progress, this.out);
   }
 
   /** What the last call sends; valid until the next one. */
   get outbox(): Outbox {
-    return this.stepper.outbox;
+    return this.out;
   }
 
   /** After `Verdict.Pass`: the receiver's MSS, or 0 where it isn't known. */
@@ -71,7 +75,7 @@ export class FlowEngine implements FlowKeeper {
 
   /** True while a handover is under way, and `tick` should be called every few milliseconds. */
   get busy(): boolean {
-    return this.stepper.busy;
+    return this.progress.busy;
   }
 
   get connections(): number {
@@ -164,7 +168,7 @@ export class FlowEngine implements FlowKeeper {
     this.stepper.clear();
     // Copies neither move on nor end by themselves.
     if (this.following) return;
-    this.stepper.tick(now);
+    this.progress.tick(now);
     if (now < this.nextLingerSweep) return;
     this.nextLingerSweep = now + LINGER_SWEEP;
     this.forgetLingering(now);
@@ -199,8 +203,8 @@ export class FlowEngine implements FlowKeeper {
     if (known) this.unpaired--;
     else this.index.add(outer);
     this.index.add(inner);
-    if (!known?.far.synSeen) this.stepper.refuse(flow, 'handshake-not-seen', now);
-    else if (outerTuple.isIpv4 !== innerTuple.isIpv4) this.stepper.refuse(flow, 'family-differs', now);
+    if (!known?.far.synSeen) this.progress.refuse(flow, 'handshake-not-seen', now);
+    else if (outerTuple.isIpv4 !== innerTuple.isIpv4) this.progress.refuse(flow, 'family-differs', now);
     return flow;
   }
 
@@ -225,7 +229,7 @@ export class FlowEngine implements FlowKeeper {
     this.flowsById.set(id, flow);
     this.index.add(flow.outer);
     this.index.add(flow.inner);
-    this.stepper.awaitClose(flow);
+    this.progress.awaitClose(flow);
     return flow;
   }
 
@@ -247,7 +251,7 @@ export class FlowEngine implements FlowKeeper {
     }
     if (flow.state === 'watched' || flow.state === 'relayed') flow.teardown = teardown;
     if (flow.state === 'watched') flow.wanted = offsets;
-    else if (flow.state === 'relayed') this.stepper.beginClamp(flow, offsets, now);
+    else if (flow.state === 'relayed') this.progress.beginClamp(flow, offsets, now);
     return flow;
   }
 
@@ -255,7 +259,7 @@ export class FlowEngine implements FlowKeeper {
   proceed(id: string, from: 'peer' | 'core', now: number): Flow {
     this.stepper.clear();
     const flow = this.known(id);
-    this.stepper.proceed(from === 'peer' ? flow.outer : flow.inner, flow, now);
+    this.progress.proceed(from === 'peer' ? flow.outer : flow.inner, flow, now);
     return flow;
   }
 
@@ -264,7 +268,7 @@ export class FlowEngine implements FlowKeeper {
     this.stepper.clear();
     const flow = this.known(id);
     if (flow.state === 'closed' || flow.state === 'broken') return flow;
-    this.stepper.release(flow, now);
+    this.progress.release(flow, now);
     return flow;
   }
 
@@ -321,7 +325,7 @@ export class FlowEngine implements FlowKeeper {
       } else {
         const limit = this.quietLimit(x.flow);
         if (quiet < limit || now - x.other.lastPacketAt < limit) continue;
-        this.stepper.end(x.flow, 'idle', bothEnded(x.flow) ? 'fin' : 'idle', now);
+        this.progress.end(x.flow, 'idle', bothEnded(x.flow) ? 'fin' : 'idle', now);
         this.forget(x.flow);
       }
     }

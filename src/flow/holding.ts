@@ -19,8 +19,8 @@ const RESEND_ALIVE = 3;
 /** 300 ms · (2⁹ − 1) in all: RFC 9293 section 3.8.3 asks for at least 100 s. */
 const RESEND_MOST = 8;
 
-/** What the stepper does for these flows. */
-export interface HoldingStepper {
+/** What moves these flows on: `progress.ts`. */
+export interface HoldingProgress {
   move(flow: Flow, event: FlowMachineEvent, reason: FlowReason | undefined, now: number): void;
   end(flow: Flow, event: FlowMachineEvent, reason: FlowReason, now: number): void;
   breakFlow(flow: Flow, reason: 'fin-unacknowledged', now: number): void;
@@ -36,7 +36,7 @@ export class Holding {
     private readonly limit: number,
     private readonly out: Outbox,
     private readonly onEvent: EngineListener,
-    private readonly stepper: HoldingStepper,
+    private readonly progress: HoldingProgress,
   ) {}
 
   /** A packet of a stitched flow that holds its ends; already tracked. */
@@ -47,7 +47,7 @@ export class Holding {
     } else if (segment.has(TcpFlag.Rst)) {
       if (hasLeft(x)) return;
       if (!over && resetCounts(x, segment)) this.holdReset(x, flow, segment, now);
-      else this.stepper.passReset(x, flow, segment, now);
+      else this.progress.passReset(x, flow, segment, now);
     } else {
       const hadFin = segment.has(TcpFlag.Fin);
       if (hadFin && !over) this.holdFin(x, flow, segment, now);
@@ -96,7 +96,7 @@ export class Holding {
     const sentAt = flow.resendAt - RESEND_FIRST * 2 ** flow.resends;
     const silent = Math.max(outer.lastPacketAt, inner.lastPacketAt) < sentAt;
     if (flow.resends === RESEND_MOST && silent) {
-      this.stepper.breakFlow(flow, 'fin-unacknowledged', now);
+      this.progress.breakFlow(flow, 'fin-unacknowledged', now);
       return;
     }
     for (const x of [outer, inner]) if (x.finSent) emitFin(x, this.out);
@@ -110,7 +110,7 @@ export class Holding {
     x.finHeld = true;
     this.hold(flow, now);
     this.onEvent(flow, 'fin', endOf(x), segment);
-    this.stepper.move(flow, 'fin', undefined, now);
+    this.progress.move(flow, 'fin', undefined, now);
   }
 
   /** A FIN of X's that is still held stays so: it went no further, and will not. */
@@ -133,13 +133,13 @@ export class Holding {
     if (x.resetHeld || !segment.has(TcpFlag.Rst) || !resetCounts(x, segment)) return;
     y.resetHeld = false;
     this.onEvent(flow, 'rst', endOf(x), segment);
-    this.stepper.end(flow, 'reset', `reset-by-${endOf(y)}`, now);
+    this.progress.end(flow, 'reset', `reset-by-${endOf(y)}`, now);
   }
 
   private releaseReset(x: Connection, flow: Flow, now: number): void {
     x.resetHeld = false;
     resetFar(x.other, this.out);
-    this.stepper.end(flow, 'reset', `reset-by-${endOf(x)}`, now);
+    this.progress.end(flow, 'reset', `reset-by-${endOf(x)}`, now);
   }
 
   /** After a packet of the receiver's: was X's FIN acknowledged? */
@@ -148,7 +148,7 @@ export class Holding {
       x.finSent = false;
       if (!x.other.finSent) flow.resendAt = 0;
     }
-    if (flow.state === 'closing' && directlyFinished(flow)) this.stepper.end(flow, 'finished', 'fin', now);
+    if (flow.state === 'closing' && directlyFinished(flow)) this.progress.end(flow, 'finished', 'fin', now);
   }
 }
 

@@ -7,12 +7,12 @@ import type { Outbox } from '../../../src/flow/outbox.js';
 
 interface EngineInside {
   readonly index: ConnectionIndex;
-  readonly stepper: {
-    readonly outbox: Outbox;
+  readonly out: Outbox;
+  readonly stepper: { clear(): void };
+  readonly progress: {
     readonly moving: ReadonlySet<Flow>;
     readonly holding: { readonly flows: ReadonlySet<Flow> };
     readonly closing: ReadonlySet<Flow>;
-    clear(): void;
   };
 }
 

@@ -107,7 +107,7 @@ export class Twin {
   // ---- what a SimEngine has
 
   get outbox(): Outbox {
-    return this.inside.stepper.outbox;
+    return this.inside.out;
   }
 
   get busy(): boolean {
@@ -266,7 +266,7 @@ export class Twin {
       }
     }
     this.steps.note(() => `tick at ${now}`);
-    const { moving, holding, closing } = this.inside.stepper;
+    const { moving, holding, closing } = this.inside.progress;
     const ticked = this.following ? [] : [...new Set([...moving, ...holding.flows, ...closing])];
     this.engine.tick(now);
     this.sent = [];
