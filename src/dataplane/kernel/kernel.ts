@@ -1,19 +1,15 @@
 /**
  * The kernel data path as a `DataPlane`: requests become runs of the control program, and what the program tells comes by
  * its ring buffer. Packets never come up here; with this process gone the kernel goes on by itself.
- *
- * What has time in it is this process's: ticking flows that are clamped or drain or hold an end, and forgetting those that ended or
- * fell silent.
+ * What has time in it is this process's: `upkeep.ts`.
  */
 import type { ConnectionEndpoints, OwnedPorts, StitchOffsets } from '../../flow/endpoints.js';
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from '../../flow/options.js';
 import { isRestorable, isSavable } from '../../flow/restore.js';
-import { QUIET_MS } from '../../flow/share.js';
 import type { FlowState, TeardownMode } from '../../flow/state.js';
 import type { SystemClock } from '../../platform/clock.js';
 import { SutureError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
-import { repeat } from '../../platform/repeat.js';
 import { interfaceFacts } from '../interface-facts.js';
 import type {
   DataPlane,
@@ -26,7 +22,7 @@ import type {
   RestoreRequest,
 } from '../port.js';
 import { type BriefFlow, statesOf } from '../snapshot.js';
-import { ControlChannel, type Reply } from './control-channel.js';
+import { ControlChannel } from './control-channel.js';
 import { FlowStore, type Known, type Wish } from './flow-store.js';
 import { Answer, ID_BYTES, LAYOUT } from './layout.js';
 import { BPFFS, type RingBuffer } from './libbpf.js';
@@ -38,12 +34,9 @@ import { isMiss, readEvent } from './records.js';
 import { Restorer } from './restorer.js';
 import { savedOf } from './saved.js';
 import { Steering } from './steering.js';
+import { Upkeep } from './upkeep.js';
 
 const { datagram: DATAGRAM } = LAYOUT;
-/** In these nothing is asked of the process that takes a flow over. */
-const AT_REST: ReadonlySet<FlowState> = new Set(['watched', 'relayed', 'stitched']);
-const TICK_MS = 10;
-const SWEEP_MS = 1000;
 
 export interface KernelOptions {
   readonly name: string;
@@ -70,6 +63,7 @@ interface Loaded {
   readonly requests: ControlChannel;
   readonly quiet: QuietFlows;
   readonly steering: Steering;
+  readonly upkeep: Upkeep;
 }
 
 export class KernelDataPlane implements DataPlane {
@@ -80,11 +74,7 @@ export class KernelDataPlane implements DataPlane {
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
   private readonly stopped = new AbortController();
   private readonly missListeners: (() => void)[] = [];
-  /** Of flows that this switch has a copy of while it follows: those that were closing. */
-  private readonly closing = new Set<Known>();
   private whole: Loaded | undefined;
-  private ticking = false;
-  private eventsLost = 0;
 
   constructor(private readonly options: KernelOptions) {
     const { clock, engine } = options;
@@ -115,12 +105,19 @@ export class KernelDataPlane implements DataPlane {
     const datagrams = program.datagrams((record) => this.takeDatagram(record, names));
     const steering = new Steering((map) => program.map(map), facts, this.options.shells);
     const owners = new Owners(program.map('owners'));
-    this.whole = { program, owners, ring, datagrams, reader, requests, quiet, steering };
-    if (program.adopted) this.adopt();
+    const { engine, epochOffset } = this;
+    const upkeep = new Upkeep({
+      ...{ store, reader, requests, quiet, steering, engine, epochOffset, clock, log },
+      stopped: this.stopped.signal,
+      consume: () => this.consume(),
+      tell: (event) => this.tell(event),
+      begin: (known, wish) => this.begin(known, wish),
+    });
+    this.whole = { program, owners, ring, datagrams, reader, requests, quiet, steering, upkeep };
+    if (program.adopted) upkeep.adopt();
     ring.start();
     datagrams.start();
-    const onError = (err: unknown): void => log.error({ err }, 'kernel data path');
-    void repeat(clock, SWEEP_MS, this.stopped.signal, () => this.sweep(), onError);
+    upkeep.start();
     const { adopted } = program;
     log.info({ adopted, flows: store.size }, 'kernel data path is loaded');
   }
@@ -162,7 +159,7 @@ export class KernelDataPlane implements DataPlane {
     for (const flow of flows) {
       if (!this.store.get(flow.id)) {
         const at = restorer.restore(flow, clock.kernel(), this.epochOffset);
-        if (at) this.placed({ id: flow.id, ...at }, flow);
+        if (at) this.placed({ id: flow.id, ...at }, flow.past.state);
         else
           log.warn({ flow: flow.id }, 'a flow was not restored: its tuples are taken, or the table is full');
       }
@@ -171,36 +168,24 @@ export class KernelDataPlane implements DataPlane {
     return restored;
   }
 
-  private placed(known: Known, { past }: RestoreRequest): void {
+  private placed(known: Known, state: FlowState): void {
     this.store.add(known);
-    if (past.state === 'closing') this.closing.add(known);
-    if (!this.loaded.steering.isOn) this.awaitEnds();
+    this.loaded.upkeep.placed(known, state);
   }
 
   async steer(leader: Readonly<Record<string, string>> | undefined): Promise<void> {
-    const { quiet, requests, steering } = this.loaded;
+    const { quiet, requests, steering, upkeep } = this.loaded;
     const began = leader !== undefined && !steering.isOn;
     if (leader === undefined && steering.isOn) quiet.since = this.options.clock.kernel();
     steering.set(leader);
     if (began) for (const known of this.store.all()) requests.unlearn(known);
-    if (leader === undefined) this.awaitEnds();
-  }
-
-  /** Nobody else looks after flows that close. */
-  private awaitEnds(): void {
-    for (const known of this.closing) if (this.store.get(known.id) === known) this.awaitEnd(known);
-    this.closing.clear();
-  }
-
-  /** In a group whose switches all carry packets, silence may be all that tells of a flow's end. */
-  private awaitEnd(known: Known): void {
-    if (this.engine.shared && !this.store.holding.has(known)) this.tickLater(known, QUIET_MS);
+    if (leader === undefined) upkeep.awaitEnds();
   }
 
   async drop(ids: readonly string[]): Promise<void> {
     for (const id of ids) {
       const known = this.store.get(id);
-      if (known) this.forget(known);
+      if (known) this.whole?.upkeep.forget(known);
     }
   }
 
@@ -238,7 +223,8 @@ export class KernelDataPlane implements DataPlane {
 
   async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
     const known = this.known(id);
-    this.tickAsDue(known, this.loaded.requests.proceed(known, from));
+    const { requests, upkeep } = this.loaded;
+    upkeep.tickAsDue(known, requests.proceed(known, from));
     return this.afterwards(known);
   }
 
@@ -339,10 +325,12 @@ export class KernelDataPlane implements DataPlane {
     }
     const known = this.store.at(told.slot, told.generation);
     const event = known ? this.withSaved(told.event, known) : told.event;
+    this.tell(event);
+    if (known) this.whole?.upkeep.told(known, event);
+  }
+
+  private tell(event: FlowEvent): void {
     for (const listener of this.listeners) listener(event);
-    if (known && event.kind === 'state') this.follow(known, event.flow);
-    if (known && event.held) this.tickLater(known, this.engine.teardownLimit);
-    else if (known && event.kind === 'fin') this.awaitEnd(known);
   }
 
   private takeDatagram(record: Buffer, names: ReadonlyMap<number, string>): void {
@@ -356,109 +344,6 @@ export class KernelDataPlane implements DataPlane {
     const record = this.loaded.reader.read(slot);
     const saved = record.generation === generation ? savedOf(record) : undefined;
     return saved ? { ...event, flow: { ...event.flow, saved } } : event;
-  }
-
-  /** What a new state asks of this process. */
-  private follow(known: Known, flow: FlowSnapshot): void {
-    const { state } = flow;
-    if (state === 'relayed' && known.wanted) {
-      const { wanted } = known;
-      queueMicrotask(() => this.stopped.signal.aborted || this.begin(known, wanted));
-    } else if (state === 'clamping' || state === 'cutting') {
-      this.store.moving.add(known);
-      void this.tickWhileMoving();
-    } else if (state === 'closed' || state === 'broken') {
-      this.ended(known, flow);
-    } else {
-      this.store.moving.delete(known);
-      if (state === 'refused') known.wanted = undefined;
-      if (state === 'closing') this.closing.add(known);
-      if (!this.whole?.steering.isOn) this.awaitEnds();
-    }
-  }
-
-  /** A relayed flow is forgotten at once; late packets of one that was cut are still translated for a while. */
-  private ended(known: Known, { history, reason }: FlowSnapshot): void {
-    const wasCut = history.some(({ state }) => state === 'cutting' || state === 'stitched');
-    const { lingerClosed, lingerReset } = this.engine;
-    const linger = wasCut ? (reason === 'fin' ? lingerClosed : lingerReset) : 0;
-    this.store.linger(known, this.options.clock.kernel() + linger);
-    if (!wasCut) queueMicrotask(() => this.forget(known));
-  }
-
-  private forget(known: Known): void {
-    if (!this.whole) return;
-    this.whole.requests.forget(known);
-    this.store.forget(known);
-    this.closing.delete(known);
-  }
-
-  /** A flow that holds something is ticked when that is due. */
-  private tickAsDue(known: Known, { due }: Reply): void {
-    if (due === 0) this.store.holding.delete(known);
-    else this.tickLater(known, due);
-  }
-
-  private tickLater(known: Known, ms: number): void {
-    this.store.holding.set(known, this.options.clock.kernel() + ms);
-    void this.tickWhileMoving();
-  }
-
-  private async tickWhileMoving(): Promise<void> {
-    if (this.ticking) return;
-    this.ticking = true;
-    const { clock } = this.options;
-    const { signal } = this.stopped;
-    const { moving, holding } = this.store;
-    while (moving.size + holding.size > 0 && !signal.aborted) {
-      await clock.sleep(TICK_MS, signal).catch(() => {});
-      if (signal.aborted) break;
-      const { requests } = this.loaded;
-      for (const known of moving) requests.tick(known);
-      const now = clock.kernel();
-      for (const [known, at] of holding) if (at <= now) this.tickAsDue(known, requests.tick(known));
-      this.consume();
-    }
-    this.ticking = false;
-  }
-
-  // ---- forgetting, and what was missed
-
-  private sweep(): void {
-    const now = this.options.clock.kernel();
-    for (const known of this.store.due(now)) this.forget(known);
-    // Copies of another switch's flows neither move on nor end by themselves.
-    if (this.whole?.steering.isOn) return;
-    this.lookForLostEvents();
-    this.whole?.quiet.look(now);
-  }
-
-  /** A full ring buffer loses events, never states: then each flow is looked at. */
-  private lookForLostEvents(): void {
-    const { reader } = this.loaded;
-    const { eventsLost = 0 } = reader.counters();
-    if (eventsLost === this.eventsLost) return;
-    this.eventsLost = eventsLost;
-    this.options.log.warn({ eventsLost }, 'the event buffer was full; flows are compared one by one');
-    for (const known of [...this.store.all()]) {
-      if (this.store.lingers(known)) continue;
-      const flow = this.snapshot(known);
-      for (const listener of this.listeners) listener({ kind: 'state', flow });
-      this.follow(known, flow);
-      if (reader.read(known.slot).holds) this.tickLater(known, 0);
-    }
-  }
-
-  /** Takes over the flows that a former process left in the kernel. */
-  private adopt(): void {
-    this.loaded.reader.each((record, slot) => {
-      if (!record.used || !record.paired) return;
-      const { generation, holds, id, isIpv6, state } = record;
-      const known = { id, slot, generation, isIpv6 };
-      this.store.add(known);
-      if (!AT_REST.has(state)) this.follow(known, record.snapshot(this.epochOffset));
-      if (holds) this.tickLater(known, 0);
-    });
   }
 }
 
