@@ -11,6 +11,7 @@
  */
 import { join } from 'node:path';
 import type { Program } from '#suture/lab/program.js';
+import { segmentsSentAgain } from '#suture/lab/sent-again.js';
 import { addressOf, type ConfigObject, endpointOf, route } from '#suture/lab/stage.js';
 import { run } from '#suture/platform/process.js';
 import type { BenchContext, Benchmark } from './support/context.js';
@@ -118,11 +119,8 @@ class Gateway {
     await Promise.all(['a1', 'b1'].map((name) => this.lab.stage.agentReady(name)));
   }
 
-  async sentAgain(): Promise<number> {
-    const texts = await Promise.all(
-      (['e', 'b'] as const).map((host) => this.lab.tool(host, ['nstat', '-asz', 'TcpRetransSegs'])),
-    );
-    return texts.reduce((sum, text) => sum + Number(/^TcpRetransSegs +(\d+)/m.exec(text)?.[1]), 0);
+  sentAgain(): Promise<number> {
+    return segmentsSentAgain(this.lab.prefix, ['e', 'b']);
   }
 }
 
