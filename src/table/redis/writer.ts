@@ -6,6 +6,7 @@
  * again; after the lease was away, or a server lost what it had confirmed, all flows are written again.
  */
 import type { Clock } from '../../platform/clock.js';
+import { deferred } from '../../platform/deferred.js';
 import type { Logger } from '../../platform/log.js';
 import { lostFlow } from '../lost.js';
 import type { MemoryTable } from '../memory.js';
@@ -404,12 +405,4 @@ export class Writer {
 
 function longer(wait: number): number {
   return Math.min(2 * wait, MAX_WAIT_MS);
-}
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
