@@ -161,13 +161,7 @@ t.test('when too much was missed the client makes up for it from the list', asyn
 
 t.test('a flow whose reply was lost is released', async (t) => {
   const { rig, proxy, shell } = await scene(t);
-  let release = (): void => undefined;
-  rig.backend.gates.set(
-    'pair',
-    new Promise((resolve) => {
-      release = resolve;
-    }),
-  );
+  const release = rig.backend.hold('pair');
   const pairing = shell.pair(outer, inner);
   const refused = t.rejects(pairing, { code: 'SUT_SESSION_STATE' });
   await until(() => rig.backend.calls.includes('pair'));
@@ -185,13 +179,7 @@ t.test('a flow whose reply was lost is released', async (t) => {
 
 t.test('a flow that is made after its session was taken over is released', async (t) => {
   const { rig, proxy, shell } = await scene(t);
-  let release = (): void => undefined;
-  rig.backend.gates.set(
-    'pair',
-    new Promise((resolve) => {
-      release = resolve;
-    }),
-  );
+  const release = rig.backend.hold('pair');
   const refused = t.rejects(shell.pair(outer, inner), { code: 'SUT_SESSION_STATE' });
   await until(() => rig.backend.calls.includes('pair'));
   proxy.cut();
@@ -207,13 +195,7 @@ t.test('a flow that is made after its session was taken over is released', async
 
 t.test('a reply that comes too late is for nobody, and its flow is released', async (t) => {
   const { rig, shell } = await scene(t, { requestTimeoutMs: 100 });
-  let release = (): void => undefined;
-  rig.backend.gates.set(
-    'pair',
-    new Promise((resolve) => {
-      release = resolve;
-    }),
-  );
+  const release = rig.backend.hold('pair');
   await t.rejects(shell.pair(outer, inner), { code: 'SUT_TIMEOUT' });
   release();
   await until(() => rig.backend.calls.includes('close') && rig.backend.flows.size === 0);

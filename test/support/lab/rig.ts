@@ -201,6 +201,17 @@ export class Rig {
     );
   }
 
+  /** A second interface of a host's, `eth1`, that is up and leads nowhere. */
+  async addWay(host: LabMember): Promise<void> {
+    const lines = [
+      'link add eth1 type veth peer name eth1-far',
+      'addr add 10.99.0.1/24 dev eth1',
+      'link set eth1-far up',
+      'link set eth1 up',
+    ];
+    await this.tool(host, ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+  }
+
   /** Loses this share of all packets on each leg, in both directions. Only in a bridged lab. */
   async lose(percent: number): Promise<void> {
     await this.tool('w', ['nft', '-f', '-'], lossRules(percent));
