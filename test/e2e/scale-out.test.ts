@@ -27,7 +27,7 @@ const CONFIG = {
 };
 
 const SCANNED = 10_000;
-/** bpf/carry.h, and src/table/redis/writer.ts. */
+/** bpf/carry.h, and src/table/redis/standby.ts. */
 const MISS_GAP_MS = 5;
 const LOOK_GAP_MS = 10;
 
