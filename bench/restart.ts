@@ -32,7 +32,7 @@ const OPEN_MS = 30_000;
 /** Of round trips like these in a program like this one: what the same thing twice differs by. */
 const TARGET = atMost(1.2);
 
-export const KINDS = ['quiet', 'beside', 'restarted'] as const;
+const KINDS = ['quiet', 'beside', 'restarted'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface Sample {
@@ -43,7 +43,7 @@ export interface Sample {
   readonly away: number | null;
 }
 
-export const PRIORITIES = ['shared', 'first'] as const;
+const PRIORITIES = ['shared', 'first'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 const TITLES = {
   shared: 'processors shared with all others',

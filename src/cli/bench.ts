@@ -5,7 +5,7 @@ import { interruptible } from './interruptible.js';
 import { printJson, printLines } from './output.js';
 import type { BenchRequest } from './programs.js';
 
-export const BENCH_NAMES = [
+const BENCH_NAMES = [
   'throughput',
   'latency',
   'handover',
