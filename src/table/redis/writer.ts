@@ -6,16 +6,11 @@
  * What always holds: one command is under way at a time; after the lease was away, or a server lost what it had
  * confirmed, all flows are written again.
  */
-import type { Clock } from '../../platform/clock.js';
 import { deferred } from '../../platform/deferred.js';
-import type { Logger } from '../../platform/log.js';
-import type { MemoryTable } from '../memory.js';
-import type { Backlog } from './backlog.js';
 import { type FaultKind, faultOf, type TableFault } from './faults.js';
 import { Follower, type OnFollowed } from './follower.js';
-import type { Health } from './health.js';
 import { loadRecords, readIds } from './reader.js';
-import { BATCH, Saver } from './saver.js';
+import { BATCH, Saver, type SaverParts } from './saver.js';
 import type { Session, SessionOptions } from './session.js';
 import { Standby } from './standby.js';
 import { Tenure } from './tenure.js';
@@ -30,14 +25,8 @@ const STOP_MS = 2_000;
 /** No use trying again by itself, when it is so from the start. */
 const LASTING: ReadonlySet<FaultKind> = new Set(['not-allowed', 'layout', 'error']);
 
-export interface WriterParts {
+export interface WriterParts extends SaverParts {
   readonly session: SessionOptions;
-  readonly where: string;
-  readonly memory: MemoryTable;
-  readonly backlog: Backlog;
-  readonly health: Health;
-  readonly clock: Clock;
-  readonly log: Logger;
   /** It waits for the lease as long as it takes, and follows meanwhile; and it gives way to another one. */
   readonly standby: boolean;
   readonly onFollowed: () => OnFollowed;
