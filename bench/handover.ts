@@ -30,7 +30,7 @@ const LOSSY_SHARE = 0.4;
 const GAP_MS = 60;
 const CLOSE_MS = 30_000;
 
-export const KINDS = ['handover', 'relayed', 'routed'] as const;
+const KINDS = ['handover', 'relayed', 'routed'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface Sample {

@@ -11,6 +11,7 @@
  */
 import { join } from 'node:path';
 import type { Program } from '#suture/lab/program.js';
+import { segmentsSentAgain } from '#suture/lab/sent-again.js';
 import { addressOf, type ConfigObject, endpointOf, route } from '#suture/lab/stage.js';
 import { run } from '#suture/platform/process.js';
 import type { BenchContext, Benchmark } from './support/context.js';
@@ -31,7 +32,7 @@ const OPEN_MS = 30_000;
 /** Of round trips like these in a program like this one: what the same thing twice differs by. */
 const TARGET = atMost(1.2);
 
-export const KINDS = ['quiet', 'beside', 'restarted'] as const;
+const KINDS = ['quiet', 'beside', 'restarted'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface Sample {
@@ -42,7 +43,7 @@ export interface Sample {
   readonly away: number | null;
 }
 
-export const PRIORITIES = ['shared', 'first'] as const;
+const PRIORITIES = ['shared', 'first'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 const TITLES = {
   shared: 'processors shared with all others',
@@ -118,11 +119,8 @@ class Gateway {
     await Promise.all(['a1', 'b1'].map((name) => this.lab.stage.agentReady(name)));
   }
 
-  async sentAgain(): Promise<number> {
-    const texts = await Promise.all(
-      (['e', 'b'] as const).map((host) => this.lab.tool(host, ['nstat', '-asz', 'TcpRetransSegs'])),
-    );
-    return texts.reduce((sum, text) => sum + Number(/^TcpRetransSegs +(\d+)/m.exec(text)?.[1]), 0);
+  sentAgain(): Promise<number> {
+    return segmentsSentAgain(this.lab.prefix, ['e', 'b']);
   }
 }
 

@@ -7,6 +7,7 @@
  * SUTURE_BENCH_FLOWS: another number of flows.
  */
 import { join } from 'node:path';
+import { LOCAL_TABLE, startRedis } from '#suture/lab/redis.js';
 import { addressOf, type ConfigObject, endpointOf, PACKAGE_ROOT, route } from '#suture/lab/stage.js';
 import type { BenchContext, Benchmark } from './support/context.js';
 import { ECHO_PORT, startEchoServer } from './support/echo.js';
@@ -23,7 +24,6 @@ import { numberText, tickText } from './support/text.js';
 const FLOWS = Number(process.env.SUTURE_BENCH_FLOWS ?? 100_000);
 const FILL = join(PACKAGE_ROOT, 'dist/bench/support/table-fill.js');
 const FILL_MS = 120_000;
-const REDIS_START_MS = 15_000;
 /** Room for the flows of the traffic as well. */
 const LIMITS = { flows: FLOWS + 32_768, flowsPerAgent: 2 * FLOWS };
 
@@ -38,28 +38,13 @@ const benchmark: Benchmark = {
     withLabs(context, { suture: {} }, async ({ suture }) => {
       const client = await compileNative('echo-client', suture.folder);
       await startEchoServer(suture, await compileNative('echo-server', suture.folder), 'wherever');
-      await startRedis(suture);
+      await startRedis(suture.stage);
       const samples = await measure(context, suture, client);
       return conclude('kernel', samples);
     }),
 };
 
 export default benchmark;
-
-async function startRedis(lab: Lab): Promise<void> {
-  const argv = [
-    'redis-server',
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--appendonly',
-    'no',
-    '--dir',
-    lab.folder,
-  ];
-  await lab.start('redis', 's', argv).line(/Ready to accept connections/, REDIS_START_MS);
-}
 
 function switchConfig(lab: Lab): ConfigObject {
   const own = [
@@ -69,7 +54,7 @@ function switchConfig(lab: Lab): ConfigObject {
   return {
     name: lab.prefix,
     dataplane: 'kernel',
-    table: 'redis://127.0.0.1:6379/0',
+    table: LOCAL_TABLE,
     limits: LIMITS,
     agents: [...own, ...TABLE_AGENTS],
   };

@@ -144,13 +144,8 @@ static __noinline int steer(struct __sk_buff *skb, struct work *w, u32 held)
 static __noinline u32 find_copy(struct work *w, u32 known)
 {
 	u32 from_shell = 0;
-	struct place *place = find(w, &w->tuple);
+	struct place *place = find_either(w, &from_shell);
 
-	if (!place) {
-		tuple_reverse(&w->reversed, &w->tuple);
-		place = find(w, &w->reversed);
-		from_shell = 1;
-	}
 	if (!place)
 		return COPY_NONE;
 	struct place at = *place;

@@ -18,6 +18,21 @@ static __always_inline struct place *find(struct work *w, const struct tuple *t)
 	return bpf_map_lookup_elem(&connections, &w->key);
 }
 
+/*
+ * Of a packet's connection, whoever sent it. A packet of the shell's is found by its tuple reversed, which then lies in
+ * `reversed`.
+ */
+static __always_inline struct place *find_either(struct work *w, u32 *from_shell)
+{
+	struct place *place = find(w, &w->tuple);
+
+	if (place)
+		return place;
+	*from_shell = 1;
+	tuple_reverse(&w->reversed, &w->tuple);
+	return find(w, &w->reversed);
+}
+
 static __always_inline int owns(struct work *w, const u32 *address, u32 port)
 {
 	struct owned *owned;

@@ -20,6 +20,7 @@
 #include "abi.h"
 #include "maps.h"
 #include "segment.h"
+#include "bytes.h"
 #include "parse.h"
 #include "checksum.h"
 #include "machine.h"
@@ -28,6 +29,8 @@
 #include "restore.h"
 #include "handover.h"
 #include "translate.h"
+#include "align.h"
+#include "progress.h"
 #include "step.h"
 #include "find.h"
 #include "edit.h"
@@ -185,13 +188,8 @@ static __always_inline int receive_unknown(struct __sk_buff *skb, struct work *w
 static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 {
 	u32 from_shell = 0;
-	struct place *place = find(w, &w->tuple);
+	struct place *place = find_either(w, &from_shell);
 
-	if (!place) {
-		tuple_reverse(&w->reversed, &w->tuple);
-		place = find(w, &w->reversed);
-		from_shell = 1;
-	}
 	if (!place)
 		return receive_unknown(skb, w);
 	struct flow *f = flow_at(place->slot);

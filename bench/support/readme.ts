@@ -12,7 +12,7 @@ export interface Run {
 }
 
 /** In the order in which the README tells of them. */
-export const ORDER = ['throughput', 'latency', 'handover', 'rate', 'scale', 'restart', 'userspace'] as const;
+const ORDER = ['throughput', 'latency', 'handover', 'rate', 'scale', 'restart', 'userspace'] as const;
 
 function rank({ document: { bench } }: Run): number {
   const at = (ORDER as readonly string[]).indexOf(bench);
@@ -46,7 +46,7 @@ function sources(runs: readonly Run[]): string[] {
   return [...byMachine].map(([machine, list]) => `On ${machine}: ${list.join(', ')}.`);
 }
 
-export function readmeTable(runs: readonly Run[]): string {
+function readmeTable(runs: readonly Run[]): string {
   const ordered = [...runs].sort((a, b) => rank(a) - rank(b));
   const figures = ordered.flatMap(({ document }) => document.figures.filter(({ target }) => target));
   const head = [cells(['what', 'median (min … max)', 'target', '']), cells(['---', '---', '---', '---'])];

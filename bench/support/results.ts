@@ -15,7 +15,7 @@ export interface SavedRun {
   readonly document: BenchDocument;
 }
 
-export function baseName({ bench, startedAt }: Pick<BenchDocument, 'bench' | 'startedAt'>): string {
+function baseName({ bench, startedAt }: Pick<BenchDocument, 'bench' | 'startedAt'>): string {
   return `${startedAt.slice(0, 10)}-${bench}`;
 }
 

@@ -80,7 +80,7 @@ export async function startRivals(
   return { rivals, roles };
 }
 
-export function natRules(corePort: number): string {
+function natRules(corePort: number): string {
   const core = addressOf('b', 4);
   return `table ip bench {
   chain in {
@@ -99,7 +99,7 @@ async function startNat(lab: Lab, corePort: number): Promise<void> {
   await lab.tool('s', ['nft', '-f', '-'], natRules(corePort));
 }
 
-export function haproxyConfig(corePort: number): string {
+function haproxyConfig(corePort: number): string {
   return `global
   maxconn 4096
 defaults
@@ -124,7 +124,7 @@ async function startHaproxy(lab: Lab, corePort: number): Promise<void> {
   await listens(lab, HAPROXY_PORT, program);
 }
 
-export function nginxConfig(corePort: number, folder: string): string {
+function nginxConfig(corePort: number, folder: string): string {
   const module = existsSync(NGINX_STREAM_MODULE) ? `load_module ${NGINX_STREAM_MODULE};\n` : '';
   return `${module}user root;
 worker_processes auto;

@@ -4,10 +4,9 @@
  * that it opens: packets are carried and agents can connect before that.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { createConnection } from 'node:net';
 import { removePinsOf } from '#suture/dataplane/kernel/program.js';
 import type { Program } from '#suture/lab/program.js';
-import type { ConfigObject } from '#suture/lab/stage.js';
+import { accepts, type ConfigObject } from '#suture/lab/stage.js';
 import type { Lab } from './labs.js';
 
 const START_MS = 60_000;
@@ -70,15 +69,4 @@ export class TableSwitch {
     await this.#program?.ended;
     if (lost === 'host') removePinsOf(statSync(`/run/netns/${this.lab.namespace('s')}`).ino);
   }
-}
-
-function accepts(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

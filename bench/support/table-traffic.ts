@@ -4,11 +4,13 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { segmentsSentAgain } from '#suture/lab/sent-again.js';
 import { addressOf } from '#suture/lab/stage.js';
 import type { EchoResult } from './echo.js';
 import type { Lab } from './labs.js';
 
 export const TRAFFIC_PORT = 7002;
+const FAR_ENDS = ['e', 'b'] as const;
 const CONNECTIONS = 32;
 /** Of one connection, before it is the next one's turn. */
 const ROUNDS = 20;
@@ -59,30 +61,14 @@ export async function underTraffic<T>(
     STITCH_MS,
     () => 'the connections of the traffic are not stitched',
   );
-  const before = await sentAgain(lab);
+  const before = await segmentsSentAgain(lab.prefix, FAR_ENDS);
   writeFileSync(go, '');
   await clock.sleep(LEAD_MS);
   const result = await work();
   await clock.sleep(LEAD_MS);
-  const [after, covers] = [await sentAgain(lab), program.running];
+  const [after, covers] = [await segmentsSentAgain(lab.prefix, FAR_ENDS), program.running];
   await lab.endedWell(program, ms + SPARE_MS);
   const { rounds, points } = JSON.parse(lines.at(-1) ?? '') as EchoResult;
   const worstMs = (points.at(-1) ?? Number.NaN) / 1e6;
   return { traffic: { roundTrips: rounds, worstMs, sentAgain: after - before, covers }, result };
-}
-
-/** RetransSegs of both far ends (RFC 4022: tcpRetransSegs). */
-async function sentAgain(lab: Lab): Promise<number> {
-  const texts = await Promise.all(
-    (['e', 'b'] as const).map((host) => lab.tool(host, ['cat', '/proc/net/snmp'])),
-  );
-  return texts.map(retransmitted).reduce((sum, count) => sum + count, 0);
-}
-
-function retransmitted(snmp: string): number {
-  const [names = [], values = []] = snmp
-    .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
-    .map((line) => line.split(' '));
-  return Number(values[names.indexOf('RetransSegs')]);
 }

@@ -1,10 +1,11 @@
 /** `suture bench NAME`: the numbers to reach, measured. */
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import type { Action, CliContext } from './context.js';
+import { interruptible } from './interruptible.js';
 import { printJson, printLines } from './output.js';
 import type { BenchRequest } from './programs.js';
 
-export const BENCH_NAMES = [
+const BENCH_NAMES = [
   'throughput',
   'latency',
   'handover',
@@ -54,22 +55,11 @@ function duration(text: string): number {
 async function bench(name: string, options: BenchOptions, context: CliContext): Promise<void> {
   const { json = false, save = false, ...rest } = options;
   const { clock, signals, stdout, stderr } = context;
-  const abort = new AbortController();
-  const stop = (): void => abort.abort();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.on(signal, stop);
-  try {
+  const progress = (line: string): void => void stderr.write(`${line}\n`);
+  const { document, lines } = await interruptible(signals, async (signal) => {
     const runBench = await context.programs.bench();
-    const progress = (line: string): void => void stderr.write(`${line}\n`);
-    const { document, lines } = await runBench(name, {
-      ...rest,
-      save,
-      clock,
-      signal: abort.signal,
-      progress,
-    });
-    if (json) printJson(stdout, document);
-    else printLines(stdout, lines);
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.off(signal, stop);
-  }
+    return runBench(name, { ...rest, save, clock, signal, progress });
+  });
+  if (json) printJson(stdout, document);
+  else printLines(stdout, lines);
 }

@@ -1,6 +1,7 @@
 /** `suture demo`: the whole story in the lab, with a Java workload. */
 import type { Command } from 'commander';
 import type { Action, CliContext } from './context.js';
+import { interruptible } from './interruptible.js';
 import { printJson } from './output.js';
 
 export function demoCommand(program: Command, context: CliContext, action: Action): void {
@@ -13,16 +14,11 @@ export function demoCommand(program: Command, context: CliContext, action: Actio
 
 async function demo({ json = false }: { json?: boolean }, context: CliContext): Promise<number> {
   const { clock, signals, stdout, stderr } = context;
-  const abort = new AbortController();
-  const stop = (): void => abort.abort();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.on(signal, stop);
-  try {
+  const print = (line: string): void => void (json ? stderr : stdout).write(`${line}\n`);
+  const { ok, document } = await interruptible(signals, async (signal) => {
     const runDemo = await context.programs.demo();
-    const print = (line: string): void => void (json ? stderr : stdout).write(`${line}\n`);
-    const { ok, document } = await runDemo({ clock, signal: abort.signal, print });
-    if (json) printJson(stdout, document);
-    return ok ? 0 : 1;
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) signals.off(signal, stop);
-  }
+    return runDemo({ clock, signal, print });
+  });
+  if (json) printJson(stdout, document);
+  return ok ? 0 : 1;
 }

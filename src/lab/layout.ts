@@ -48,9 +48,9 @@ function leg(host: LabLeg['host'], net: number): LabLeg {
 
 export const LAB_LEGS: readonly LabLeg[] = [leg('e', 1), leg('a', 2), leg('b', 3)];
 
-export const DEFAULT_LAB_PREFIX = 'suture';
+const DEFAULT_LAB_PREFIX = 'suture';
 /** Overrides the prefix for a shell session: `SUTURE_LAB=mine suture lab up`. */
-export const LAB_PREFIX_VARIABLE = 'SUTURE_LAB';
+const LAB_PREFIX_VARIABLE = 'SUTURE_LAB';
 
 /** The given prefix, or the environment's, or the default; refuses what could not be part of a file name. */
 export function labPrefix(given?: string): string {

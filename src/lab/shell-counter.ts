@@ -17,7 +17,7 @@ export interface PacketCount {
 /** Counts by `source>destination`, both as `address:port` or `[address]:port`. */
 export type ShellReading = ReadonlyMap<string, PacketCount>;
 
-export const ZERO_COUNT: PacketCount = { packets: 0, bytes: 0 };
+const ZERO_COUNT: PacketCount = { packets: 0, bytes: 0 };
 
 const TABLE = 'suture_arrivals';
 const MAX_CONNECTIONS = 65_535;

@@ -247,7 +247,8 @@ export class Stage {
   }
 }
 
-function accepts(path: string): Promise<boolean> {
+/** Whether a program takes connections on a Unix socket. */
+export function accepts(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
     socket.once('connect', () => {

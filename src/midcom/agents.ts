@@ -1,6 +1,6 @@
 /**
  * Who is there and what is whose: agents as the switch knows them, their flows, and the log of events that
- * each has still to hear of. State only; `transactions.ts` changes it.
+ * each has still to hear of. State only; `transactions.ts` and `endings.ts` change it.
  *
  * An agent's state belongs to its name, not to its session: it stays when the session is lost.
  */

@@ -1,26 +1,23 @@
 /**
  * The transactions on flows, and who may make them. One method is one request: it resolves when the request
- * is done, and when it rejects (`SutureError`) it changed nothing.
- *
- * What always holds: a connection is part of one flow at most; every flow has a shell and a core, and both
- * hear of its end exactly once, whether it came by a request, by its lifetime or by its packets.
+ * is done, and when it rejects (`SutureError`) it changed nothing. What flows there are is in `open-flows.ts`, what happens
+ * to them without a request in `endings.ts`.
  */
 import { randomBytes } from 'node:crypto';
-import type { FlowEvent, FlowSnapshot } from '../dataplane/port.js';
+import type { FlowSnapshot } from '../dataplane/port.js';
 import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
-import { asSutureError, SutureError } from '../platform/errors.js';
+import { SutureError } from '../platform/errors.js';
 import { type Endpoint, formatEndpoint } from '../wire/endpoint.js';
 import { Agent, type FlowRecord } from './agents.js';
 import { invalid } from './convert.js';
+import { Endings } from './endings.js';
 import { ExpirySet } from './expiry.js';
+import { isSameConnection, OpenFlows } from './open-flows.js';
 import type { FlowEnd, TeardownMode } from './port.js';
 import type { AgentConfig, MidcomBackend, MidcomLimits, MidcomLog } from './service.js';
 import { checkAddress, type StandingDemand, StandingReservations } from './standing.js';
-import { askedOf, Telling } from './telling.js';
-
-/** A flow that could not be ended at the end of its lifetime is tried again after this long. */
-const END_RETRY_MS = 10_000;
+import { askedOf } from './telling.js';
 
 export interface TransactionsOptions {
   readonly backend: MidcomBackend;
@@ -51,12 +48,10 @@ export interface WantedPair {
 
 export class Transactions {
   readonly agents: ReadonlyMap<string, Agent>;
-  private readonly flows = new Map<string, FlowRecord>();
-  private readonly connections = new Map<string, FlowRecord>();
-  private readonly flowExpiry: ExpirySet<FlowRecord>;
+  private readonly flows: OpenFlows;
+  private readonly endings: Endings;
   private readonly standingExpiry: ExpirySet<Agent['standing']>;
   private readonly reservations: StandingReservations;
-  private readonly telling: Telling;
   /** Ids of this run; those of a run before may still be in a table. */
   private readonly idPrefix = randomBytes(4).toString('hex');
   private serial = 0;
@@ -65,15 +60,11 @@ export class Transactions {
     const { backend, agents, limits, clock, log } = options;
     const now = clock.monotonic();
     this.agents = new Map(agents.map((config) => [config.name, new Agent(config, limits, now)]));
-    this.flowExpiry = new ExpirySet(now);
     this.standingExpiry = new ExpirySet(now);
     this.reservations = new StandingReservations(backend, this.agents, limits, log);
-    this.telling = new Telling({
-      limitMs: limits.teardownMs,
-      now: () => clock.monotonic(),
-      letGo: (id, from) => void this.letGo(id, from),
-    });
-    backend.onEvent((event) => this.onBackendEvent(event));
+    this.flows = new OpenFlows(now, (record) => this.reservations.release(record));
+    const { flows } = this;
+    this.endings = new Endings({ backend, flows, teardownMs: limits.teardownMs, clock, log });
   }
 
   /**
@@ -98,7 +89,7 @@ export class Transactions {
       const pieces = this.reservations.piecesWith(shell, localEndsOf({ outer, inner }));
       const expiresAt = this.after(this.options.limits.lifetimeSeconds);
       const rule = isEnabled ? 'enabled' : 'reserved';
-      this.add({ id, shell, core, outer, inner, teardown, pieces, expiresAt, rule, held: undefined });
+      this.flows.add({ id, shell, core, outer, inner, teardown, pieces, expiresAt, rule, held: undefined });
     }
     return strange;
   }
@@ -127,28 +118,19 @@ export class Transactions {
       record.rule = 'reserved';
       return flow;
     } catch (error) {
-      this.drop(record);
+      this.flows.drop(record);
       throw error;
     }
   }
 
   /** The agent has been told the flow's id: from here on it may hear of it. */
   announced(id: string): void {
-    const record = this.flows.get(id);
-    const held = record?.held;
-    if (!record || !held) return;
-    record.held = undefined;
-    for (const event of held) this.deliver(record, event);
+    this.endings.announced(id);
   }
 
   /** Ends a flow that its agent has not been told of, and never will be. */
-  async abandon(id: string): Promise<void> {
-    const record = this.flows.get(id);
-    if (!record) return;
-    record.held = undefined;
-    record.expiresAt = 0;
-    // If it does not end now, it is tried again.
-    await this.expire(record);
+  abandon(id: string): Promise<void> {
+    return this.endings.abandon(id);
   }
 
   async enable(
@@ -158,7 +140,7 @@ export class Transactions {
     mode: TeardownMode,
     cause?: readonly string[],
   ): Promise<FlowSnapshot> {
-    const record = this.ownedFlow(agent, id);
+    const record = this.flows.owned(agent, id);
     if (agent.role !== 'shell') throw invalid('only the shell of a flow may have it stitched');
     if (record.rule !== 'reserved') {
       throw new SutureError(
@@ -182,22 +164,22 @@ export class Transactions {
   }
 
   async proceed(agent: Agent, id: string, from: FlowEnd): Promise<FlowSnapshot> {
-    const record = this.telling.recordOf(agent, id) ?? this.ownedFlow(agent, id);
+    const record = this.endings.telling.recordOf(agent, id) ?? this.flows.owned(agent, id);
     if (!askedOf(record).includes(agent)) {
       throw invalid(`flow ${id} has teardown mode ${record.teardown}, in which a ${agent.role} is not asked`);
     }
-    const told = this.telling.answered(agent, id, from);
+    const told = this.endings.telling.answered(agent, id, from);
     if (this.flows.has(id)) return this.options.backend.proceed(id, from);
     return told ?? this.options.backend.status(id);
   }
 
   async changeLifetime(agent: Agent, id: string, lifetime: number): Promise<FlowSnapshot> {
-    const record = this.ownedFlow(agent, id);
+    const record = this.flows.owned(agent, id);
     if (record.rule === 'ending') throw new SutureError('SUT_FLOW_STATE', `flow ${id} is ending already`);
-    if (lifetime === 0) return this.end(record);
+    if (lifetime === 0) return this.endings.end(record);
     const flow = await this.options.backend.status(id);
     record.expiresAt = this.after(lifetime);
-    if (this.flows.has(id)) this.flowExpiry.add(record);
+    if (this.flows.has(id)) this.flows.renew(record);
     return flow;
   }
 
@@ -209,12 +191,12 @@ export class Transactions {
     for (const record of agent.flows.values()) {
       if (record.shell !== agent) continue;
       record.expiresAt = expiresAt;
-      this.flowExpiry.add(record);
+      this.flows.renew(record);
     }
   }
 
   async status(agent: Agent, id: string): Promise<FlowSnapshot> {
-    this.ownedFlow(agent, id);
+    this.flows.owned(agent, id);
     return this.options.backend.status(id);
   }
 
@@ -230,49 +212,11 @@ export class Transactions {
   /** Ends what has outlived its lifetime, and tells what has waited long enough. */
   async sweep(): Promise<void> {
     const now = this.options.clock.monotonic();
-    this.telling.sweep();
+    this.endings.telling.sweep();
     await Promise.all([
       ...this.standingExpiry.due(now).map(({ agent }) => this.reservations.expire(agent, now)),
-      ...this.flowExpiry.due(now).map((record) => this.expire(record)),
+      this.endings.expireDue(now),
     ]);
-  }
-
-  /** Left alone, it would go on when its time is over. */
-  private async letGo(id: string, from: FlowEnd): Promise<void> {
-    await this.options.backend.proceed(id, from).catch((thrown: unknown) => {
-      this.options.log.debug({ flow: id, err: asSutureError(thrown) }, 'what was held went on by itself');
-    });
-  }
-
-  private async expire(record: FlowRecord): Promise<void> {
-    if (record.rule === 'ending') return;
-    try {
-      await this.end(record);
-    } catch (thrown) {
-      if (!this.flows.has(record.id)) return;
-      const error = asSutureError(thrown);
-      this.options.log.warn({ flow: record.id, code: error.code, err: error }, 'an expired flow did not end');
-      record.expiresAt = this.options.clock.monotonic() + END_RETRY_MS;
-      this.flowExpiry.add(record);
-    }
-  }
-
-  private async end(record: FlowRecord): Promise<FlowSnapshot> {
-    const { rule, id } = record;
-    record.rule = 'ending';
-    try {
-      const flow = await this.options.backend.close(id);
-      // The data path may or may not have reported the end by an event already.
-      if (this.flows.has(id)) {
-        const ended: FlowSnapshot = isOver(flow) ? flow : { ...flow, state: 'closed', reason: 'released' };
-        this.onBackendEvent({ kind: 'state', flow: ended });
-      }
-      return flow;
-    } catch (error) {
-      if (asSutureError(error).code === 'SUT_FLOW_UNKNOWN') this.drop(record);
-      else record.rule = rule;
-      throw error;
-    }
   }
 
   private reserve(shell: Agent, { outer, inner, openedBy }: WantedPair, lifetime: number): FlowRecord {
@@ -281,8 +225,8 @@ export class Transactions {
     checkAddress(shell, inner.local.address);
     const pieces = this.reservations.piecesFor(shell, [outer.local, inner.local]);
     const core = this.coreOf(inner, openedBy);
-    for (const connection of [outer, inner]) this.checkUnused(connection);
-    if (keyOf(outer) === keyOf(inner)) throw invalid('outer and inner are the same connection');
+    for (const connection of [outer, inner]) this.flows.checkUnused(connection);
+    if (isSameConnection(outer, inner)) throw invalid('outer and inner are the same connection');
     const { flowsPerAgent } = this.options.limits;
     if (shell.flows.size >= flowsPerAgent) {
       throw new SutureError(
@@ -304,7 +248,7 @@ export class Transactions {
       teardown: 'core',
       held: [],
     };
-    this.add(record);
+    this.flows.add(record);
     return record;
   }
 
@@ -321,65 +265,6 @@ export class Transactions {
     throw new SutureError('SUT_NOT_OFFERED', message);
   }
 
-  private checkUnused(connection: ConnectionEndpoints): void {
-    const other = this.connections.get(keyOf(connection));
-    if (!other) return;
-    throw new SutureError(
-      'SUT_CONFLICT',
-      `${formatEndpoint(connection.local)} to ${formatEndpoint(connection.remote)} is in flow ${other.id} already`,
-    );
-  }
-
-  private add(record: FlowRecord): void {
-    this.flows.set(record.id, record);
-    this.connections.set(keyOf(record.outer), record);
-    this.connections.set(keyOf(record.inner), record);
-    record.shell.flows.set(record.id, record);
-    record.core.flows.set(record.id, record);
-    for (const piece of record.pieces) piece.flows++;
-    this.flowExpiry.add(record);
-  }
-
-  private drop(record: FlowRecord): void {
-    if (!this.flows.delete(record.id)) return;
-    this.connections.delete(keyOf(record.outer));
-    this.connections.delete(keyOf(record.inner));
-    record.shell.flows.delete(record.id);
-    record.core.flows.delete(record.id);
-    this.flowExpiry.remove(record);
-    this.reservations.release(record);
-  }
-
-  private ownedFlow(agent: Agent, id: string): FlowRecord {
-    const record = agent.flows.get(id);
-    if (record && record.rule !== 'reserving') return record;
-    if (!record && this.flows.has(id)) {
-      throw new SutureError(
-        'SUT_NOT_OWNER',
-        `flow ${id} is another agent's; ${agent.name} may name only its own`,
-      );
-    }
-    throw new SutureError('SUT_FLOW_UNKNOWN', `there is no flow ${id} (any more); list those that are there`);
-  }
-
-  private onBackendEvent(event: FlowEvent): void {
-    const record = this.flows.get(event.flow.id);
-    if (!record) {
-      // A flow of a former process: nobody is there to answer.
-      if (event.held && event.from) void this.letGo(event.flow.id, event.from);
-      return;
-    }
-    if (record.held) record.held.push(event);
-    else this.deliver(record, event);
-  }
-
-  private deliver(record: FlowRecord, event: FlowEvent): void {
-    // After its end a flow has nothing more to say, so held events behind it are not delivered.
-    if (!this.flows.has(record.id)) return;
-    if (isOver(event.flow)) this.drop(record);
-    this.telling.tell(record, event);
-  }
-
   private after(seconds: number): number {
     return this.options.clock.monotonic() + seconds * 1000;
   }
@@ -387,12 +272,4 @@ export class Transactions {
 
 function localEndsOf({ outer, inner }: Pick<AdoptedFlow, 'outer' | 'inner'>): Endpoint[] {
   return [outer.local, inner.local];
-}
-
-function isOver({ state }: FlowSnapshot): boolean {
-  return state === 'closed' || state === 'broken';
-}
-
-function keyOf({ local, remote }: ConnectionEndpoints): string {
-  return `${local.address} ${local.port} ${remote.address} ${remote.port}`;
 }

@@ -4,6 +4,7 @@
  * because another one failed.
  */
 import type { Clock } from './clock.js';
+import { deferred } from './deferred.js';
 import { SutureError } from './errors.js';
 import type { Logger } from './log.js';
 
@@ -71,7 +72,7 @@ function whileStarting(): SutureError {
   return new SutureError('SUT_SHUTTING_DOWN', 'stopped while it was starting');
 }
 
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** The part of `process` that is listened to, so that tests can give their own. */
 export interface SignalSource {
@@ -142,12 +143,4 @@ async function drain(running: Running, hurry: Promise<void>, clock: Clock, grace
     'SUT_SHUTTING_DOWN',
     'stopped at once by a second signal: what was still being drained was cut off',
   );
-}
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

@@ -1,78 +1,39 @@
 /**
- * The life of one connection that came to the shell: find out where it wants to go, open the second connection,
- * relay, have the two stitched when the route's policy says so, and let go of the sockets once the switch
- * carries them.
+ * The life of one connection that came to the shell: find out where it wants to go, open the second connection, and
+ * relay. How the two are stitched meanwhile is in `handing-over.ts`.
  *
  * What always holds: a connection that can't be served is reset, or told so where its protocol has words for it.
  */
 import type { Socket } from 'node:net';
-import type { ConnectionEndpoints, StitchOffsets } from '../flow/endpoints.js';
-import { asSutureError, type ErrorCode } from '../platform/errors.js';
 import { Relay } from '../platform/relay.js';
 import { closeWithWords, resetSocket } from '../platform/sockets.js';
-import { canonicalAddress, type Endpoint } from '../wire/endpoint.js';
+import type { Endpoint } from '../wire/endpoint.js';
 import { type Arrival, NO_BYTES } from './arrival.js';
 import type { ShellContext } from './context.js';
+import { endpointsOf, localEnd, remoteEnd } from './ends.js';
 import type { HeldFlow } from './flows.js';
+import { HandingOver, NO_OFFSETS, type RelayStart } from './handing-over.js';
 import { LinkedPhase } from './linked.js';
 import { type Opened, reach } from './opening.js';
-import { type Decision, Judge, minuteOfDay, needsPackets } from './policy.js';
 import { proxyHeader } from './proxy-header.js';
 import { receive } from './reception.js';
 import type { FixedRoute, LinkRoute, Listener } from './routes.js';
-import type { Candidate } from './stitcher.js';
 
-const ENABLE_ATTEMPTS = 5;
-const ENABLE_RETRY_MS = 1_000;
-/** The switch says within a packet or two that it has seen both handshakes; then it is asked all the same. */
-const ESTABLISH_MS = 1_000;
-
-/** After these the same request may succeed later. */
-const PASSING: ReadonlySet<ErrorCode> = new Set([
-  'SUT_TIMEOUT',
-  'SUT_SESSION_STATE',
-  'SUT_LIMIT',
-  'SUT_TABLE_UNAVAILABLE',
-]);
-
-const NO_OFFSETS: StitchOffsets = {
-  consumedFromPeer: 0,
-  injectedToCore: 0,
-  consumedFromCore: 0,
-  injectedToPeer: 0,
-};
-
-export class Connection implements Candidate {
+export class Connection {
   readonly #accepted: Socket;
   readonly #listener: Listener;
   readonly #context: ShellContext;
   readonly #acceptedAt: number;
   readonly #abort = new AbortController();
-  /** Known once it has said what it wants. */
-  #arrival: Arrival | undefined;
-  #judge: Judge | undefined;
   /** Before it has a second connection, on a route via a link. */
   #linked: LinkedPhase | undefined;
   #relay: Relay | undefined;
-  #flow: HeldFlow | undefined;
-  #offsets = NO_OFFSETS;
-  /** What a link had carried. */
-  #bytesBefore = 0;
-  #attempts = 0;
-  #notBefore = 0;
-  #relayedSince = 0;
-  /** The relay was given up, to the switch or with a broken flow. */
-  #letGo = false;
 
   constructor(accepted: Socket, listener: Listener, context: ShellContext) {
     this.#accepted = accepted;
     this.#listener = listener;
     this.#context = context;
     this.#acceptedAt = context.clock.monotonic();
-  }
-
-  get needsPackets(): boolean {
-    return this.#arrival !== undefined && needsPackets(this.#arrival.route.stitch);
   }
 
   /** Resolves when both sockets are closed, which is not the end of a stitched flow. Never rejects. */
@@ -108,8 +69,7 @@ export class Connection implements Candidate {
 
   /** The switch asks that it leaves its link, if it is on one and its peer is this one. */
   askMove(peer: Endpoint | undefined): boolean {
-    const { remoteAddress, remotePort } = this.#accepted;
-    const mine = endpoint(remoteAddress, remotePort);
+    const mine = remoteEnd(this.#accepted);
     if (!this.#linked || this.#relay) return false;
     if (peer && (peer.address !== mine?.address || peer.port !== mine.port)) return false;
     this.#linked.ask();
@@ -136,8 +96,7 @@ export class Connection implements Candidate {
   /** What the second connection begins with. */
   #prefix({ route }: Arrival): Buffer {
     if (route.kind !== 'fixed' || route.prepend === undefined) return NO_BYTES;
-    const { remoteAddress, remotePort } = this.#accepted;
-    return proxyHeader(endpoint(remoteAddress, remotePort), localEnd(this.#accepted));
+    return proxyHeader(remoteEnd(this.#accepted), localEnd(this.#accepted));
   }
 
   /** On a stream of a link, until it is over or leaves for a second connection. */
@@ -159,13 +118,10 @@ export class Connection implements Candidate {
     const departure = await linked.run().catch(() => undefined);
     if (departure) {
       const { relay, flow, settled } = departure;
-      const ready = settled.then((offsets) => {
-        if (!offsets) return false;
-        this.#offsets = offsets;
-        this.#bytesBefore = linked.bytesUp + linked.bytesDown;
-        return true;
-      });
-      await this.#carry(relay, flow, arrival, ready);
+      const started = settled.then(
+        (offsets) => offsets && { offsets, bytesBefore: linked.bytesUp + linked.bytesDown },
+      );
+      await this.#carry(relay, flow, arrival, started);
     }
     counters.bytesUp += linked.bytesUp;
     counters.bytesDown += linked.bytesDown;
@@ -183,7 +139,7 @@ export class Connection implements Candidate {
     const [outer, inner] = byPeer ? [accepted, socket] : [socket, accepted];
     const { consumed, early } = arrival;
     const written = arrival.written + words.length;
-    this.#offsets = byPeer
+    const offsets = byPeer
       ? {
           ...NO_OFFSETS,
           consumedFromPeer: consumed,
@@ -193,131 +149,27 @@ export class Connection implements Candidate {
       : { ...NO_OFFSETS, consumedFromCore: consumed, injectedToCore: written };
     const relay = new Relay(outer, inner, { bufferBytes, opened: byPeer ? 'inner' : 'outer', early });
     relay.start();
-    await this.#carry(relay, flow, arrival);
+    await this.#carry(relay, flow, arrival, { offsets, bytesBefore: 0 });
   }
 
-  /** Until both sockets are closed. `ready`: when it may be stitched, if that is not at once. */
+  /** Until both sockets are closed. `started`: from when it may be stitched; never, if it comes to nothing. */
   async #carry(
     relay: Relay,
     flow: HeldFlow | undefined,
     arrival: Arrival,
-    ready?: Promise<boolean>,
+    started: RelayStart | Promise<RelayStart | undefined>,
   ): Promise<void> {
-    const { counters, stitcher, book, log } = this.#context;
-    this.#arrival = arrival;
-    this.#judge = new Judge(arrival.route.stitch);
+    const { counters, book, log } = this.#context;
+    const [acceptedAt, context] = [this.#acceptedAt, this.#context];
     this.#relay = relay;
-    this.#relayedSince = this.#context.clock.monotonic();
-    if (flow) {
-      this.#flow = flow;
-      flow.onChange = () => this.#onFlowChange(flow, relay);
-      this.#onFlowChange(flow, relay);
-      if (!ready) stitcher.wait(this);
-      else void ready.then((may) => may && !flow.socketsClosed && stitcher.wait(this));
-    }
+    const handingOver = flow && new HandingOver({ flow, relay, arrival, acceptedAt, context });
+    if (started instanceof Promise) void started.then((start) => start && handingOver?.begin(start));
+    else handingOver?.begin(started);
     const end = await relay.closed;
-    stitcher.forget(this);
+    handingOver?.end();
     counters.bytesUp += end.up;
     counters.bytesDown += end.down;
     if (flow) book.socketsClosed(flow, { timeWait: end.timeWait });
     log.debug({ flow: flow?.id, state: flow?.state, ...end }, 'no longer relayed');
   }
-
-  decide(now: number, shellLoad: number): Decision {
-    const { snapshot, over = true, state } = this.#flow ?? {};
-    const arrival = this.#arrival;
-    if (
-      !snapshot ||
-      !this.#relay ||
-      !arrival ||
-      !this.#judge ||
-      over ||
-      (state !== 'watched' && state !== 'relayed')
-    )
-      return 'never';
-    if (now < this.#notBefore) return 'wait';
-    if (state === 'watched' && now < this.#relayedSince + ESTABLISH_MS) return 'wait';
-    return this.#judge.decide({
-      bytes: this.#bytesBefore + this.#relay.bytesUp + this.#relay.bytesDown,
-      age: now - this.#acceptedAt,
-      packets: snapshot.up.packets + snapshot.down.packets,
-      shellLoad,
-      timeOfDay: minuteOfDay(this.#context.clock.wall()),
-      type: arrival.type,
-      name: arrival.name,
-    });
-  }
-
-  stitch(): void {
-    const { book, clock, counters, limited, stitcher } = this.#context;
-    const flow = this.#flow;
-    const arrival = this.#arrival;
-    if (!flow || !arrival) return;
-    this.#attempts += 1;
-    counters.stitchAsked += 1;
-    const cause = this.#judge?.cause ?? [];
-    book.enable(flow, this.#offsets, arrival.route.teardown, cause).catch((error: unknown) => {
-      const { code, message } = asSutureError(error);
-      limited.warn(`enable ${code}`, { flow: flow.id, code, cause: message }, 'not stitched');
-      if (!PASSING.has(code) || this.#attempts >= ENABLE_ATTEMPTS || flow.socketsClosed) return;
-      this.#notBefore = clock.monotonic() + ENABLE_RETRY_MS;
-      stitcher.wait(this);
-    });
-  }
-
-  /** The switch told something of this flow, or has lost it. */
-  #onFlowChange(flow: HeldFlow, relay: Relay): void {
-    const { counters, limited, log, stitcher } = this.#context;
-    const { id, state, reason } = flow;
-    log.debug({ flow: id, state, reason }, 'flow');
-    if (this.#letGo || flow.socketsClosed) return;
-    if (flow.wasIn('stitched')) {
-      counters.stitched += 1;
-      this.#handOver(flow, relay);
-    } else if (state === 'broken' || (flow.over && flow.wasCut)) {
-      // Ended between cut and drain: bytes above the cut never came here, so the relay can't go on.
-      counters.broken += 1;
-      limited.warn('broken', { flow: id, state, reason }, 'flow ended in the middle of its handover; reset');
-      this.#letGo = true;
-      relay.reset();
-    } else if (state === 'refused') {
-      counters.refused += 1;
-      limited.warn(`refused ${reason}`, { flow: id, reason }, 'stitch refused; relayed for good');
-    } else if (state === 'relayed') {
-      stitcher.reconsider(this);
-    }
-  }
-
-  /**
-   * The switch swallows the resets. All bytes below the cut have been acknowledged by the far ends, so
-   * nothing can be left here.
-   */
-  #handOver(flow: HeldFlow, relay: Relay): void {
-    const { counters, log } = this.#context;
-    const { up, down } = relay.held;
-    if (up + down > 0) {
-      counters.heldAtStitch += 1;
-      log.error({ flow: flow.id, up, down }, 'stitched with bytes still in the shell; they are lost');
-    }
-    this.#letGo = true;
-    relay.reset();
-  }
-}
-
-/** Both ends of an accepted socket; undefined when the other end has gone, or for addresses with a zone. */
-function endpointsOf(socket: Socket): ConnectionEndpoints | undefined {
-  if (socket.localAddress?.includes('%')) return undefined;
-  const local = localEnd(socket);
-  const remote = endpoint(socket.remoteAddress, socket.remotePort);
-  return local && remote ? { local, remote } : undefined;
-}
-
-function localEnd({ localAddress, localPort }: Socket): Endpoint | undefined {
-  return endpoint(localAddress, localPort);
-}
-
-/** Without the zone of a link-local address, which means nothing to others. */
-function endpoint(text: string | undefined, port: number | undefined): Endpoint | undefined {
-  const address = text === undefined ? undefined : canonicalAddress(text.split('%')[0] ?? '');
-  return address === undefined || port === undefined ? undefined : { address, port };
 }

@@ -66,7 +66,7 @@ export function prefixOf(host: string): Prefix | undefined {
   return length === undefined ? undefined : { address, length: Number(length) };
 }
 
-export function hostAddresses(): string[] {
+function hostAddresses(): string[] {
   return Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .flatMap(({ address }) => canonicalAddress(address.split('%')[0] ?? '') ?? []);

@@ -19,7 +19,7 @@ import type { PortLease } from './ports.js';
 import type { ShellCounters } from './stats.js';
 
 /** A pair request holds back the second connection, so it must not take long. */
-export const PAIR_TIMEOUT_MS = 1_000;
+const PAIR_TIMEOUT_MS = 1_000;
 
 const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;

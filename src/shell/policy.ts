@@ -66,10 +66,6 @@ export class Judge {
   }
 }
 
-export function decide(policy: StitchPolicy, facts: StitchFacts): Decision {
-  return new Judge(policy).decide(facts);
-}
-
 function conditionsOf(after: StitchConditions, facts: StitchFacts): Condition[] {
   const { bytes, age, packets, shellLoad, timeOfDay, type } = after;
   const found: (Condition | undefined)[] = [

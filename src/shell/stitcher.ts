@@ -46,10 +46,6 @@ export class Stitcher {
     await this.#loop;
   }
 
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
   /** Takes a candidate in; one whose moment has come already does not wait for the next turn. */
   wait(candidate: Candidate): void {
     this.#waiting.add(candidate);

@@ -24,7 +24,7 @@ export class Carrying {
     table.onLeader = (links) => this.follow(links);
     plane.onMiss(() => {
       table.look();
-      void control.retry();
+      void control.readiness.retry();
     });
   }
 

@@ -82,7 +82,7 @@ export class ControlPart {
     const admin = new Admin({ config, plane, table, control, server, discovery, clock, group });
     const adminServer = new AdminServer({ path: config.admin, backend: admin, log });
     this.control = control;
-    if (shared) shared.onFollowed = (changed, gone) => control.followed(changed, gone);
+    if (shared) shared.onFollowed = (changed, gone) => control.readiness.followed(changed, gone);
     if (shared && config.scaleOut)
       this.carrying = new Carrying({ config, plane, table: shared, control, log });
     // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.

@@ -6,7 +6,7 @@
  * says that its record is as safe as the config wants it.
  */
 import { randomBytes } from 'node:crypto';
-import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot, RestoreRequest } from '../dataplane/port.js';
+import type { DataPlane, FlowEvent, FlowSide, FlowSnapshot } from '../dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../flow/endpoints.js';
 import type { TeardownMode } from '../flow/state.js';
 import type { AgentPairRequest, Epoch, MidcomBackend } from '../midcom/service.js';
@@ -29,14 +29,12 @@ import {
   requestFor,
   sortOut,
 } from './adopt.js';
+import { drain } from './drain.js';
+import { Identities } from './identities.js';
 import { turnEvent, turnOffsets, turnPair, turnSide, turnSnapshot } from './orientation.js';
+import { Readiness } from './readiness.js';
 
 const EXPIRE_MS = 1000;
-const DRAIN_CHECK_MS = 100;
-const EXPIRIES_PER_CHECK = 60;
-/** How often a standby tries again to have flows ready that its data path did not take, and how many of them. */
-const RETRY_MS = 1000;
-const RETRIED = 32;
 
 export interface ControlParts {
   readonly plane: DataPlane;
@@ -52,10 +50,9 @@ export interface ControlParts {
 }
 
 export class Control implements MidcomBackend {
-  /** What the data path doesn't know of a flow; kept for as long as the table keeps the flow. */
-  private readonly identities = new Map<string, Identity>();
-  /** Flows that are not in the table yet, though their identity is known. */
-  private readonly pairing = new Set<string>();
+  /** As the standby of a group. */
+  readonly readiness: Readiness;
+  private readonly identities: Identities;
   private readonly eventListeners: ((event: FlowEvent) => void)[] = [];
   private readonly watchers = new Set<(record: FlowRecord) => void>();
   private readonly stopped = new AbortController();
@@ -65,22 +62,20 @@ export class Control implements MidcomBackend {
   readonly reconciled: Record<string, number> = {};
   /** What happened while a start told the agents of their flows; undefined at any other time. */
   private untold: FlowEvent[] | undefined;
-  /** Flows of the active switch that the data path did not take. */
-  private readonly unplaced = new Map<string, RestoreRequest>();
-  private retryAt = 0;
-  private expiries = 0;
   private draining = false;
   private following = false;
 
   constructor(private readonly parts: ControlParts) {
     this.startedAt = parts.clock.monotonic();
+    this.readiness = new Readiness(parts);
+    this.identities = new Identities(parts.table);
     parts.plane.onEvent((event) => void (this.untold ? this.untold.push(event) : this.take(event)));
   }
 
   async start(): Promise<void> {
     const { clock, log } = this.parts;
     const onError = (err: unknown): void => log.error({ err }, 'flow table');
-    void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.expire(), onError);
+    void repeat(clock, EXPIRE_MS, this.stopped.signal, () => this.identities.expire(clock.wall()), onError);
   }
 
   /**
@@ -145,35 +140,8 @@ export class Control implements MidcomBackend {
 
   /** As the standby of a group: has ready what can be restored, and nothing else. */
   async follow(): Promise<void> {
-    const { log, plane, table } = this.parts;
     this.following = true;
-    const wanted = new Map([...table.records()].map((record) => [record.id, record]));
-    const { ids } = await plane.states();
-    const strange = ids.filter((id) => !requestFor(wanted.get(id)));
-    await plane.drop(strange);
-    await plane.forward();
-    log.info({ flows: ids.length - strange.length }, 'standby: following the active switch');
-  }
-
-  /** The active switch has changed these. */
-  async followed(changed: readonly FlowRecord[], gone: readonly string[]): Promise<void> {
-    const { plane } = this.parts;
-    const wanted = changed.flatMap((record) => requestFor(record) ?? []);
-    // What is carried already goes on as it is; only a flow that is closing has more to tell.
-    const known = changed.filter(({ state }) => state !== 'stitched').map(({ id }) => id);
-    await plane.drop([...known, ...gone]);
-    const placed = new Set(await plane.restore(wanted));
-    for (const id of [...changed.map((record) => record.id), ...gone]) this.unplaced.delete(id);
-    for (const request of wanted) if (!placed.has(request.id)) this.unplaced.set(request.id, request);
-  }
-
-  /** There may be room by now for what the data path could not take. */
-  async retry(): Promise<void> {
-    const { clock, plane } = this.parts;
-    if (this.unplaced.size === 0 || clock.monotonic() < this.retryAt) return;
-    this.retryAt = clock.monotonic() + RETRY_MS;
-    const some = [...this.unplaced.values()].slice(0, RETRIED);
-    for (const id of await plane.restore(some)) this.unplaced.delete(id);
+    await this.readiness.begin();
   }
 
   /** No packet comes to a standby, so what has ended there has fallen silent there, and nowhere else. */
@@ -196,25 +164,8 @@ export class Control implements MidcomBackend {
   async stop(signal?: AbortSignal): Promise<void> {
     if (this.draining) return;
     this.draining = true;
-    const { clock, log, plane } = this.parts;
-    const end = clock.monotonic() + this.parts.drainLimit;
-    let carried = await this.carried();
-    while (carried.length > 0 && clock.monotonic() < end && !signal?.aborted) {
-      await clock.sleep(DRAIN_CHECK_MS, signal).catch(() => {});
-      carried = await this.carried();
-    }
-    if (carried.length > 0) log.warn({ flows: carried.length }, 'stopping: stitched flows are reset');
-    await Promise.allSettled(carried.map(({ id }) => plane.close(id)));
+    await drain(this.parts, signal);
     this.stopped.abort();
-  }
-
-  /** Flows whose packets would reach nobody without this switch. */
-  private async carried(): Promise<FlowSnapshot[]> {
-    const wasCut = ({ state, history }: FlowSnapshot): boolean =>
-      state !== 'closed' &&
-      state !== 'broken' &&
-      history.some((step) => step.state === 'cutting' || step.state === 'stitched');
-    return (await this.parts.plane.list()).filter(wasCut);
   }
 
   epoch(): Epoch {
@@ -243,21 +194,13 @@ export class Control implements MidcomBackend {
       ...(openedBy === 'core' && { openedBy }),
       openedAt: this.parts.clock.wall(),
     };
-    // Known before the data path reports its first event.
-    this.identities.set(id, identity);
-    this.pairing.add(id);
-    try {
+    return this.identities.whileMade(identity, async () => {
       const request = { id, outer, inner };
       const snapshot = await this.parts.plane.pair(isTurned(identity) ? turnPair(request) : request);
       const record = recordOf(identity, snapshot);
       await this.parts.table.put(record);
       return record;
-    } catch (error) {
-      this.identities.delete(id);
-      throw error;
-    } finally {
-      this.pairing.delete(id);
-    }
+    });
   }
 
   async enable(
@@ -270,18 +213,14 @@ export class Control implements MidcomBackend {
       throw new SutureError('SUT_SHUTTING_DOWN', 'the switch is stopping and stitches no more');
     const identity = this.identities.get(id);
     if (!identity) throw unknownFlow(id);
-    // Known before the data path reports that it has begun.
-    this.identities.set(id, { ...identity, teardown, ...(cause && { stitchCause: cause }) });
-    try {
+    const next = { ...identity, teardown, ...(cause && { stitchCause: cause }) };
+    return this.identities.whileTried(next, async () => {
       await this.secure(id);
       const turned = isTurned(identity);
       const mapped = turned ? turnOffsets(offsets) : offsets;
       const snapshot = await this.parts.plane.enable(id, mapped, teardown);
       return turned ? turnSnapshot(snapshot) : snapshot;
-    } catch (error) {
-      if (this.identities.has(id)) this.identities.set(id, identity);
-      throw error;
-    }
+    });
   }
 
   async proceed(id: string, from: FlowSide): Promise<FlowSnapshot> {
@@ -298,15 +237,10 @@ export class Control implements MidcomBackend {
     // The data path knows better what is wrong with a flow that isn't there.
     if (!identity || !record || identity.enabledAt !== undefined) return;
     const enabledAt = clock.wall();
-    // First, so that a record that an event puts meanwhile has it too.
-    this.identities.set(id, { ...identity, enabledAt });
-    try {
+    await this.identities.whileTried({ ...identity, enabledAt }, async () => {
       await table.put({ ...record, enabledAt });
       await table.secure(id);
-    } catch (error) {
-      if (this.identities.has(id)) this.identities.set(id, identity);
-      throw error;
-    }
+    });
   }
 
   /** A flow that has ended stays as it is. */
@@ -376,19 +310,5 @@ export class Control implements MidcomBackend {
     log.debug({ id, kind: event.kind, state, reason, from: event.from }, 'flow');
     for (const listener of this.eventListeners) listener(event);
     if (event.kind === 'state') for (const watcher of this.watchers) watcher(record);
-  }
-
-  private async expire(): Promise<void> {
-    const { clock, table } = this.parts;
-    for (const id of await table.expire(clock.wall())) this.identities.delete(id);
-    // A table that forgets by its own limit does not say which.
-    if (++this.expiries % EXPIRIES_PER_CHECK === 0) await this.forgetUnlisted();
-  }
-
-  private async forgetUnlisted(): Promise<void> {
-    const listed = [...this.identities.keys()].filter((id) => !this.pairing.has(id));
-    const kept = new Set<string>();
-    for (const { id } of this.parts.table.records()) kept.add(id);
-    for (const id of listed) if (!kept.has(id)) this.identities.delete(id);
   }
 }

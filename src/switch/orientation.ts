@@ -39,7 +39,7 @@ export function turnSnapshot(flow: FlowSnapshot): FlowSnapshot {
   };
 }
 
-export function turnSaved({ outer, inner }: SavedFlow): SavedFlow {
+function turnSaved({ outer, inner }: SavedFlow): SavedFlow {
   return { outer: inner, inner: outer };
 }
 

@@ -7,11 +7,11 @@ import { EtherType } from './types.js';
 /** Offsets in an untagged header; every tag moves what follows by four bytes. */
 export const ETHERNET = { destination: 0, source: 6, etherType: 12, header: 14 } as const;
 export const VLAN_TAG_LENGTH = 4;
-export const MAX_VLAN_TAGS = 2;
+const MAX_VLAN_TAGS = 2;
 const VLAN_ID_MASK = 0x0fff;
 const MAC_LENGTH = 6;
 
-export function isVlanTag(etherType: number): boolean {
+function isVlanTag(etherType: number): boolean {
   return etherType === EtherType.Vlan || etherType === EtherType.ServiceVlan;
 }
 
@@ -88,7 +88,7 @@ export function emitEthernet(repr: EthernetRepr): Uint8Array {
   return out;
 }
 
-export function macText(bytes: Uint8Array, at: number): string {
+function macText(bytes: Uint8Array, at: number): string {
   return Array.from(bytes.subarray(at, at + MAC_LENGTH), (b) => b.toString(16).padStart(2, '0')).join(':');
 }
 

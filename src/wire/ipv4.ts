@@ -21,7 +21,7 @@ export const IPV4 = {
   /** The shortest header; options follow. */
   minHeader: 20,
 } as const;
-export const IPV4_ADDRESS_LENGTH = 4;
+const IPV4_ADDRESS_LENGTH = 4;
 
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;

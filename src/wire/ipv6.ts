@@ -16,7 +16,7 @@ export const IPV6 = {
   destination: 24,
   header: 40,
 } as const;
-export const IPV6_ADDRESS_LENGTH = 16;
+const IPV6_ADDRESS_LENGTH = 16;
 
 const EXTENSION = { nextHeader: 0, length: 1, body: 2, minimum: 8 } as const;
 const ROUTING_SEGMENTS_LEFT = 3;

@@ -2,12 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import type { EndReport } from '../../bench/support/bulk.js';
 import { run } from '../../src/platform/process.js';
+import { startRelay } from '../support/bit-flip.js';
 
 const NATIVE = new URL('../../bench/native', import.meta.url).pathname;
 const OFFSET = 3_000_001;
@@ -35,32 +36,6 @@ function start(t: Test, argv: readonly string[]): { child: ChildProcess; line():
   t.teardown(() => child.kill('SIGKILL'));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return { child, line: async () => (await lines.next()).value as string };
-}
-
-/** Passes everything on, and changes one bit of what the client sends, at this offset. */
-async function faultyRelay(t: Test, port: number, offset: number): Promise<number> {
-  // Half-open: an end that has finished first must not cut off what the other one still sends.
-  const server = createServer({ allowHalfOpen: true }, (client: Socket) => {
-    const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    let at = 0;
-    client.on('data', (chunk: Buffer) => {
-      const place = offset - at;
-      if (place >= 0 && place < chunk.length) chunk[place] = (chunk[place] ?? 0) ^ 0x10;
-      at += chunk.length;
-      if (!far.write(chunk)) {
-        client.pause();
-        far.once('drain', () => client.resume());
-      }
-    });
-    client.on('end', () => far.end());
-    far.pipe(client);
-    for (const socket of [client, far]) socket.on('error', () => undefined);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
-  const address = server.address();
-  return typeof address === 'object' && address ? address.port : 0;
 }
 
 t.test('all compile without a warning', async (t) => {
@@ -95,8 +70,9 @@ t.test('bulk: both directions, every byte', async (t) => {
   });
 
   await t.test('a bit that changes on the way is found where it is', async (t) => {
-    const relay = await faultyRelay(t, port, OFFSET + 16);
-    const { stdout } = await run(program, ['client', `127.0.0.1:${relay}`, '300', '6']);
+    const relay = await startRelay(port, { offset: OFFSET + 16, mask: 0x10 });
+    t.teardown(() => relay.server.close());
+    const { stdout } = await run(program, ['client', `127.0.0.1:${relay.port}`, '300', '6']);
     const peer = JSON.parse(stdout) as EndReport;
     const core = JSON.parse(await server.line()) as EndReport;
     t.equal(peer.wrongAt, -1);

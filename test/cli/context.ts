@@ -58,7 +58,7 @@ const nowhere: DoctorHost = {
 };
 
 /** A wall clock that stands still. */
-export const NOW = Date.UTC(2026, 0, 2, 3, 5, 5);
+const NOW = Date.UTC(2026, 0, 2, 3, 5, 5);
 
 export async function suture(argv: readonly string[], setting: Setting = {}): Promise<Outcome> {
   const stdout = new Sink(setting.onOutput);

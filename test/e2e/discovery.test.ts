@@ -61,13 +61,7 @@ t.test('discovery', async (t) => {
   }
 
   await t.test('a second interface up in A: not available, and why', async (t) => {
-    const lines = [
-      'link add eth1 type veth peer name eth1-far',
-      'addr add 10.99.0.1/24 dev eth1',
-      'link set eth1-far up',
-      'link set eth1 up',
-    ];
-    await rig.tool('a', ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+    await rig.addWay('a');
     const { code, found } = await discover(rig, 'a');
     t.equal(code, NOT_AVAILABLE);
     t.match(found, { available: false, reason: 'several-ways', interfaces: ['eth0', 'eth1'] });

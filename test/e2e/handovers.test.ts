@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import t from 'tap';
+import { segmentsSentAgain } from '../../src/lab/sent-again.js';
 import { addressOf, HTTP_PORT, route } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
 import type { TransferResult } from '../support/lab/results.js';
@@ -26,10 +27,11 @@ interface Measured {
 
 async function transfers(rig: Rig, ports: readonly number[]): Promise<Measured[]> {
   const measured: Promise<Measured>[] = [];
-  let before = rig.retransmissions();
+  const sentAgain = (): Promise<number> => segmentsSentAgain(rig.prefix, ['e', 'a', 'b']);
+  let before = sentAgain();
   const args = { host: addressOf('a', 4), ports, mode: 'both', bytes: BYTES, seed: randomInt(1, 1e6) };
   const onResult = (result: unknown): void => {
-    const [start, end] = [before, rig.retransmissions()];
+    const [start, end] = [before, sentAgain()];
     before = end;
     const entry = Promise.all([start, end]).then(([from, to]) => ({
       result: result as TransferResult,

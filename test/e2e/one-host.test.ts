@@ -19,13 +19,7 @@ const NOT_AVAILABLE = 3;
 t.test('switch and core in one host', async (t) => {
   const rig = await Rig.up(t);
   // With a second way out there is no discovery from A.
-  const lines = [
-    'link add eth1 type veth peer name eth1-far',
-    'addr add 10.99.0.1/24 dev eth1',
-    'link set eth1-far up',
-    'link set eth1 up',
-  ];
-  await rig.tool('a', ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
+  await rig.addWay('a');
 
   const routes = [
     route(HTTP_PORT, HTTP_PORT),

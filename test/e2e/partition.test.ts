@@ -6,11 +6,11 @@
  * `durability: relaxed` leaves that to the lease alone; with `strict` no record can be written either (`table.test.ts`).
  */
 import t from 'tap';
+import { startRedis } from '../../src/lab/redis.js';
 import { addressOf, RAW_PORT } from '../../src/lab/stage.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import type { FlowView } from '../../src/switch/admin-protocol.js';
 import { GROUP_REDIS, groupConfig, inRole, oneActive } from '../support/lab/group.js';
-import { startRedis } from '../support/lab/redis.js';
 import type { PingPongResult } from '../support/lab/results.js';
 import { type Client, Rig } from '../support/lab/rig.js';
 
@@ -24,7 +24,7 @@ const LEGS = [
 t.test('cut off from Redis, and not from traffic', async (t) => {
   const rig = await Rig.up(t, { standby: true });
   await rig.tool('w', ['ip', 'addr', 'add', `${GROUP_REDIS}/24`, 'dev', 'br-b']);
-  await startRedis(rig, 'w', GROUP_REDIS);
+  await startRedis(rig.stage, { host: 'w', address: GROUP_REDIS });
   const switchConfig = { ...groupConfig(), durability: 'relaxed' };
   const { shell } = await rig.startPath({ switchConfig });
   const first = rig.stage.admin;

@@ -5,9 +5,9 @@
 import { statSync } from 'node:fs';
 import t from 'tap';
 import { removePinsOf } from '../../src/dataplane/kernel/program.js';
+import { LOCAL_TABLE, startRedis } from '../../src/lab/redis.js';
 import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
 import { checkTransfer } from '../support/lab/checks.js';
-import { LOCAL_TABLE, startRedis } from '../support/lab/redis.js';
 import type { KeepAliveResult, TransferResult } from '../support/lab/results.js';
 import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
@@ -18,7 +18,7 @@ const BYTES = TEST_DATAPLANE === 'kernel' ? 100_000_000 : 20_000_000;
 
 t.test('a switch is killed, and another goes on with the flows in Redis', async (t) => {
   const rig = await Rig.up(t);
-  await startRedis(rig);
+  await startRedis(rig.stage);
   const switchConfig = { table: LOCAL_TABLE, dataplane: TEST_DATAPLANE };
   const roles = await rig.startPath({ switchConfig });
   const go = rig.go();

@@ -4,11 +4,11 @@
  * is killed in the middle nothing is lost. Kernel path only. About 40 s.
  */
 import t, { type Test } from 'tap';
+import { startRedis } from '../../src/lab/redis.js';
 import { arrivalsOf, ShellCounter } from '../../src/lab/shell-counter.js';
 import { addressOf, HTTP_PORT, RAW_PORT } from '../../src/lab/stage.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
-import { startRedis } from '../support/lab/redis.js';
 import type { EndingResult, KeepAliveResult, TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 import { prepareWays, take } from '../support/lab/spray.js';
@@ -27,14 +27,14 @@ const CONFIG = {
 };
 
 const SCANNED = 10_000;
-/** bpf/carry.h, and src/table/redis/writer.ts. */
+/** bpf/carry.h, and src/table/redis/standby.ts. */
 const MISS_GAP_MS = 5;
 const LOOK_GAP_MS = 10;
 
 t.test('two switches carry packets of the same flows', async (t) => {
   const rig = await Rig.up(t, { standby: true });
   await rig.tool('w', ['ip', 'addr', 'add', `${REDIS}/24`, 'dev', 'br-b']);
-  await startRedis(rig, 'w', REDIS);
+  await startRedis(rig.stage, { host: 'w', address: REDIS });
   await prepareWays(rig);
   const { switch: leader, workload } = await rig.startPath({ switchConfig: CONFIG });
   const first = rig.stage.admin;

@@ -9,12 +9,12 @@
  */
 import { cpus } from 'node:os';
 import t, { type Test } from 'tap';
+import { startRedis } from '../../src/lab/redis.js';
 import { addressOf, RAW_PORT } from '../../src/lab/stage.js';
 import { systemClock } from '../../src/platform/clock.js';
 import type { AdminClient } from '../../src/switch/admin-client.js';
 import { spread } from '../support/lab/checks.js';
 import { GROUP_REDIS, groupConfig, inRole } from '../support/lab/group.js';
-import { startRedis } from '../support/lab/redis.js';
 import { Rig } from '../support/lab/rig.js';
 
 const FLOWS = Number(process.env.SUTURE_STANDBY_FLOWS ?? 20);
@@ -37,7 +37,7 @@ interface Rally {
 t.test('the standby takes over, and gives back', async (t) => {
   const rig = await Rig.up(t, { standby: true });
   await rig.tool('w', ['ip', 'addr', 'add', `${GROUP_REDIS}/24`, 'dev', 'br-b']);
-  await startRedis(rig, 'w', GROUP_REDIS);
+  await startRedis(rig.stage, { host: 'w', address: GROUP_REDIS });
   const { switch: active } = await rig.startPath({ switchConfig: CONFIG });
   const first = rig.stage.admin;
   const { admin: second } = await rig.stage.startStandby(CONFIG);

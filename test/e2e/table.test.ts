@@ -1,6 +1,7 @@
 /** A switch with its table in Redis: what others see, what happens without Redis, and what a start finds. */
 import t, { type Test } from 'tap';
 import type { Program } from '../../src/lab/program.js';
+import { LOCAL_TABLE, startRedis } from '../../src/lab/redis.js';
 import { addressOf, HTTP_PORT } from '../../src/lab/stage.js';
 import type { FlowDetail, FlowView, StatsView } from '../../src/switch/admin-protocol.js';
 import { checkClosed, checkTransfer } from '../support/lab/checks.js';
@@ -11,25 +12,6 @@ import { transferStitched } from '../support/lab/transfers.js';
 const BYTES = 5_000_000;
 /** Longer than the test takes. */
 const ENDLESS = 200_000_000_000;
-// In a namespace of its own, so the usual port is free.
-const TABLE = 'redis://127.0.0.1:6379/0';
-
-async function startRedis(rig: Rig): Promise<Program> {
-  const argv = [
-    'redis-server',
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--appendonly',
-    'no',
-    '--dir',
-    rig.folder,
-  ];
-  const redis = rig.stage.start('redis', 's', argv);
-  await redis.line(/Ready to accept connections/, 15_000);
-  return redis;
-}
 
 async function kill(program: Program): Promise<void> {
   program.kill('SIGKILL');
@@ -38,11 +20,17 @@ async function kill(program: Program): Promise<void> {
 
 t.test('a table in Redis', async (t) => {
   const rig = await Rig.up(t);
-  let redis = await startRedis(rig);
-  const roles = await rig.startPath({ switchConfig: { table: TABLE, redis: { timeout: 0.5 } } });
+  let redis = await startRedis(rig.stage);
+  const roles = await rig.startPath({ switchConfig: { table: LOCAL_TABLE, redis: { timeout: 0.5 } } });
 
   async function fromRedis(...args: string[]): Promise<FlowView[]> {
-    const { code, stdout, stderr } = await rig.suture('s', ['flows', ...args, '--table', TABLE, '--json']);
+    const { code, stdout, stderr } = await rig.suture('s', [
+      'flows',
+      ...args,
+      '--table',
+      LOCAL_TABLE,
+      '--json',
+    ]);
     if (code !== 0) throw new Error(`suture flows --table ended with ${code}: ${stdout}${stderr}`);
     return JSON.parse(stdout);
   }
@@ -68,7 +56,7 @@ t.test('a table in Redis', async (t) => {
     const flow = await checkClosed(t, rig, result);
     await untilTable('up');
     t.strictSame(await fromRedis(), await rig.stage.admin.flows());
-    const { stdout } = await rig.suture('s', ['flows', 'show', flow.id, '--table', TABLE, '--json']);
+    const { stdout } = await rig.suture('s', ['flows', 'show', flow.id, '--table', LOCAL_TABLE, '--json']);
     t.strictSame(JSON.parse(stdout) as FlowDetail, flow);
   });
 
@@ -96,13 +84,13 @@ t.test('a table in Redis', async (t) => {
     const after = await rig.stage.admin.flow(id);
     t.equal(after.state, 'stitched');
     t.ok(after.down.bytes > before, 'and the other one carried on');
-    const gone = await rig.suture('s', ['flows', '--table', TABLE, '--json']);
+    const gone = await rig.suture('s', ['flows', '--table', LOCAL_TABLE, '--json']);
     t.equal(gone.code, 1);
     t.match(JSON.parse(gone.stdout), { error: { code: 'SUT_TABLE_UNAVAILABLE' } });
   });
 
   await t.test('Redis is back, and empty: all is written again, and stitched again', async (t) => {
-    redis = await startRedis(rig);
+    redis = await startRedis(rig.stage);
     await untilTable('up');
     const shown = (await rig.stage.admin.flows()).map((flow) => [flow.id, flow.state]);
     t.strictSame(
@@ -121,7 +109,7 @@ t.test('a table in Redis', async (t) => {
       await kill(roles.switch);
       t.match(await fromRedis('--state', 'stitched'), [{ id }]);
       await running.stop();
-      await rig.stage.startSwitch({ dataplane: 'userspace', table: TABLE });
+      await rig.stage.startSwitch({ dataplane: 'userspace', table: LOCAL_TABLE });
       let ended = await rig.stage.admin.flow(id);
       await rig.stage.until(
         async () => {

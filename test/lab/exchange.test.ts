@@ -2,9 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { startRelay } from '../support/bit-flip.js';
 import { compileNative } from '../support/lab/native.js';
 
 const CONNECTIONS = '3';
@@ -44,28 +45,6 @@ async function listening(server: Server): Promise<string> {
   return String((server.address() as AddressInfo).port);
 }
 
-/** Changes one bit of what a client sends, at this offset behind the plan; without one, nothing. */
-async function relay(t: Test, port: string, offset?: number): Promise<string> {
-  const server = createServer({ allowHalfOpen: true }, (client) => {
-    const far = connect({ port: Number(port), host: '127.0.0.1', allowHalfOpen: true });
-    let at = -PLAN_BYTES;
-    client.on('data', (chunk: Buffer) => {
-      const place = offset === undefined ? -1 : offset - at;
-      if (place >= 0 && place < chunk.length) chunk[place] = (chunk[place] ?? 0) ^ 0x20;
-      at += chunk.length;
-      if (!far.write(chunk)) {
-        client.pause();
-        far.once('drain', () => client.resume());
-      }
-    });
-    client.on('end', () => far.end());
-    far.pipe(client);
-    for (const socket of [client, far]) socket.on('error', () => socket.destroy());
-  });
-  t.teardown(() => server.close());
-  return listening(server);
-}
-
 t.test('exchange', async (t) => {
   const folder = t.testdir({});
   const program = await compileNative('exchange', folder);
@@ -73,6 +52,7 @@ t.test('exchange', async (t) => {
   const go = join(folder, 'go');
   writeFileSync(go, '');
 
+  /** `offset`: behind the plan, where the relay between them changes a bit; without one, nowhere. */
   async function exchange(t: Test, offset?: number): Promise<[Ended, Ended]> {
     const probe = createServer();
     const port = await listening(probe);
@@ -80,7 +60,10 @@ t.test('exchange', async (t) => {
     await once(probe, 'close');
     const server = start(t, program, ['server', '127.0.0.1', port, CONNECTIONS]);
     await server.ready;
-    const through = await relay(t, port, offset);
+    const flip = offset === undefined ? undefined : { offset: PLAN_BYTES + offset, mask: 0x20 };
+    const relay = await startRelay(Number(port), flip);
+    t.teardown(() => relay.server.close());
+    const through = String(relay.port);
     const client = start(t, program, ['client', '127.0.0.1', through, CONNECTIONS, '7', BYTES, go]);
     return Promise.all([client.ended, server.ended]);
   }

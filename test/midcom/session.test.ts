@@ -204,13 +204,7 @@ t.test('a switch that stops answers what is under way and ends its sessions', as
   const agent = rig.agent();
   await agent.open('a1', 'shell');
   await agent.ask(standing(WATCH));
-  let release = (): void => undefined;
-  rig.backend.gates.set(
-    'pair',
-    new Promise((resolve) => {
-      release = resolve;
-    }),
-  );
+  const release = rig.backend.hold('pair');
   const pair = agent.ask(pairRequest(OUTER, INNER));
   await until(() => rig.backend.calls.includes('pair'));
   const stopped = rig.server.stop();

@@ -159,13 +159,7 @@ t.test('a request that the switch itself refuses changes nothing', async (t) => 
 
 t.test('of two requests for one connection the first gets it, also while it is under way', async (t) => {
   const { rig, shell } = await scene(t);
-  let release = (): void => undefined;
-  rig.backend.gates.set(
-    'pair',
-    new Promise((resolve) => {
-      release = resolve;
-    }),
-  );
+  const release = rig.backend.hold('pair');
   const first = shell.ask(pairRequest(OUTER, INNER));
   const second = shell.ask(pairRequest(OUTER, '10.201.2.2:20001>10.201.3.2:8080'));
   t.equal(await second, 'SUT_CONFLICT');

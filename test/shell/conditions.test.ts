@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { type Clock, systemClock } from '../../src/platform/clock.js';
-import { type Bench, bench, until } from './support.js';
+import { type Bench, bench, opened, PORTS, until } from './support.js';
 
 /** Time that passes as usual, on a day that the test chooses. */
 class DayClock implements Clock {
@@ -31,6 +31,42 @@ async function relayed(b: Bench) {
   b.fake.tell('f1', 'relayed');
   return ends;
 }
+
+t.test('bytes, age, packets and never', async (t) => {
+  const byBytes = await bench({ stitch: { after: { bytes: 1000 } } });
+  const byAge = await bench({ stitch: { after: { age: 200 } } }, { ports: { from: 22_100, to: 22_109 } });
+  const byPackets = await bench(
+    { stitch: { after: { packets: 10 } } },
+    { ports: { from: 22_110, to: 22_119 } },
+  );
+  const never = await bench({ stitch: 'never' }, { ports: { from: 22_120, to: 22_129 } });
+  for (const b of [byBytes, byAge, byPackets, never]) t.teardown(() => b.close());
+
+  const { peer, core } = await opened(byBytes);
+  core.resume();
+  peer.write(Buffer.alloc(999));
+  await sleep(150);
+  t.equal(byBytes.fake.enabled.length, 0);
+  core.write('x');
+  await until(() => byBytes.fake.enabled.length === 1, 'both directions together count');
+  t.equal(byBytes.fake.lists, 0, 'no need for packet counters');
+
+  await opened(byAge);
+  t.equal(byAge.fake.enabled.length, 0);
+  await until(() => byAge.fake.enabled.length === 1, 'old enough');
+
+  await opened(byPackets);
+  byPackets.fake.setPackets('f1', 9);
+  await until(() => byPackets.fake.lists >= 2, 'asked for its counters');
+  t.equal(byPackets.fake.enabled.length, 0);
+  byPackets.fake.setPackets('f1', 10);
+  await until(() => byPackets.fake.enabled.length === 1, 'enough packets');
+
+  const last = await never.open();
+  await sleep(100);
+  t.same(never.fake.pairs, [], 'never: not even paired');
+  t.not(last.core.remotePort, PORTS.from);
+});
 
 t.test('the time of day, looked at again while the connection is relayed', async (t) => {
   const clock = new DayClock(21, 59);

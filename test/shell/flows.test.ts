@@ -1,19 +1,10 @@
+/** What becomes of a connection's flow and of its port: stitched, refused, broken, closed, or without one. */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { FlowSnapshot } from '../../src/dataplane/port.js';
-import type { FlowState } from '../../src/flow/state.js';
 import { SutureError } from '../../src/platform/errors.js';
-import { type Bench, bench, dial, freeEndpoint, HOST, PORTS, readAll, setUp, until } from './support.js';
-
-const held = (b: Bench): number => b.shell.stats().ports[0]?.held ?? -1;
-
-async function opened(b: Bench, id = 'f1') {
-  const ends = await b.open();
-  b.fake.tell(id, 'relayed');
-  return ends;
-}
+import { bench, dial, freeEndpoint, HOST, held, opened, PORTS, readAll, setUp, until } from './support.js';
 
 t.test('what is watched: listening endpoints and the reserved ports, each once', async (t) => {
   const [one, two, three] = [await freeEndpoint(), await freeEndpoint(), await freeEndpoint()];
@@ -164,53 +155,6 @@ t.test('closed while relayed: the relay finishes, then the port is free', async 
   t.same(b.fake.released, [], 'it was over already');
 });
 
-t.test('bytes, age, packets and never', async (t) => {
-  const byBytes = await bench({ stitch: { after: { bytes: 1000 } } });
-  const byAge = await bench({ stitch: { after: { age: 200 } } }, { ports: { from: 22_100, to: 22_109 } });
-  const byPackets = await bench(
-    { stitch: { after: { packets: 10 } } },
-    { ports: { from: 22_110, to: 22_119 } },
-  );
-  const never = await bench({ stitch: 'never' }, { ports: { from: 22_120, to: 22_129 } });
-  for (const b of [byBytes, byAge, byPackets, never]) t.teardown(() => b.close());
-
-  const { peer, core } = await opened(byBytes);
-  core.resume();
-  peer.write(Buffer.alloc(999));
-  await sleep(150);
-  t.equal(byBytes.fake.enabled.length, 0);
-  core.write('x');
-  await until(() => byBytes.fake.enabled.length === 1, 'both directions together count');
-  t.equal(byBytes.fake.lists, 0, 'no need for packet counters');
-
-  await opened(byAge);
-  t.equal(byAge.fake.enabled.length, 0);
-  await until(() => byAge.fake.enabled.length === 1, 'old enough');
-
-  await opened(byPackets);
-  byPackets.fake.setPackets('f1', 9);
-  await until(() => byPackets.fake.lists >= 2, 'asked for its counters');
-  t.equal(byPackets.fake.enabled.length, 0);
-  byPackets.fake.setPackets('f1', 10);
-  await until(() => byPackets.fake.enabled.length === 1, 'enough packets');
-
-  const last = await never.open();
-  await sleep(100);
-  t.same(never.fake.pairs, [], 'never: not even paired');
-  t.not(last.core.remotePort, PORTS.from);
-});
-
-t.test('without a session connections are relayed, unpaired', async (t) => {
-  const b = await bench();
-  t.teardown(() => b.close());
-  b.fake.session('lost');
-  const { peer, core } = await b.open();
-  core.end('hello');
-  t.match(await readAll(peer), { data: Buffer.from('hello'), how: 'end' });
-  t.match(b.shell.stats(), { switchAbsent: 1, flows: 0 });
-  t.same(b.fake.pairs, []);
-});
-
 t.test('a pair that fails or takes too long costs the stitch, not the connection', async (t) => {
   const b = await bench();
   t.teardown(() => b.close());
@@ -268,58 +212,6 @@ t.test('no reserved port free: relayed from a port of the kernel, never stitched
   await until(() => held(b) === 0, 'given back');
   t.equal((await b.open()).core.remotePort, PORTS.from);
 });
-
-t.test('a session that is lost: relayed flows go on, stitched ones keep their ports', async (t) => {
-  const b = await bench();
-  t.teardown(() => b.close());
-  const relayed = await opened(b, 'f1');
-  await opened(b, 'f2');
-  b.fake.tell('f2', 'stitched');
-  await until(() => b.shell.stats().open === 1, 'stitched');
-  b.fake.session('lost');
-  const atPeer = readAll(relayed.peer);
-  relayed.core.end('on');
-  t.match(await atPeer, { data: Buffer.from('on'), how: 'end' });
-  b.fake.onRelease = () => Promise.reject(new SutureError('SUT_SESSION_STATE', 'no session'));
-  relayed.core.resume();
-  relayed.peer.end();
-  await until(() => b.shell.stats().open === 0, 'the relayed one ended');
-  t.equal(held(b), 2);
-  // Closed while nobody was told, and forgotten by the switch.
-  b.fake.flows.delete('f2');
-  b.fake.onRelease = () => {};
-  b.fake.session('resumed');
-  await until(() => held(b) === 0, 'both ports are known to be free');
-  t.equal(b.fake.released.at(-1), 'f1');
-});
-
-t.test(
-  'a switch that was restarted: relayed go on, a half-made cut is reset, stitched ports rest',
-  async (t) => {
-    const b = await bench();
-    t.teardown(() => b.close());
-    const relayed = await opened(b, 'f1');
-    const cutting = await opened(b, 'f2');
-    await opened(b, 'f3');
-    b.fake.tell('f1', 'refused', 'ecn-differs');
-    b.fake.tell('f2', 'cutting');
-    b.fake.tell('f3', 'stitched');
-    const atCutting = readAll(cutting.peer);
-    await until(() => b.shell.stats().open === 2, 'one is stitched');
-    b.fake.session('lost');
-    b.fake.flows.clear();
-    b.fake.session('renewed');
-    t.equal((await atCutting).how, 'ECONNRESET');
-    const atPeer = readAll(relayed.peer);
-    relayed.core.end('on');
-    t.match(await atPeer, { data: Buffer.from('on'), how: 'end' });
-    relayed.core.resume();
-    relayed.peer.end();
-    await until(() => b.shell.stats().open === 0, 'ended');
-    t.match(b.shell.stats(), { lost: 3, flows: 0, ports: [{ held: 0, resting: 2 }] });
-    t.same(b.fake.released, [], 'the new switch knows none of them');
-  },
-);
 
 t.test('a stitch that is refused for the moment is asked for again', async (t) => {
   const b = await bench();
@@ -379,33 +271,3 @@ t.test(
     t.same(b.fake.proceeded, ['f1 peer', 'f1 core']);
   },
 );
-
-t.test('a shell that was killed and started again: what its former process left', async (t) => {
-  const b = await bench();
-  t.teardown(() => b.close());
-  const zero = { packets: 0, bytes: 0 };
-  const leftAs = (id: string, port: number, ...states: FlowState[]): FlowSnapshot => ({
-    id,
-    state: states.at(-1) ?? 'relayed',
-    up: zero,
-    down: zero,
-    toShellStitched: zero,
-    history: states.map((state, at) => ({ state, at })),
-    ends: {
-      outer: { local: b.listen, remote: { address: HOST, port: 1 } },
-      inner: { local: { address: HOST, port }, remote: b.core },
-    },
-  });
-  // More of them than one connection tries ports.
-  const stitched = Array.from({ length: 20 }, (_, i) =>
-    leftAs(`left${i}`, PORTS.from + i, 'relayed', 'clamping', 'stitched'),
-  );
-  b.fake.session('opened', [...stitched, leftAs('relayed', PORTS.from + 20, 'watched', 'relayed')]);
-  await until(() => b.fake.released.length === 1, 'what was not cut is released');
-  t.same(b.fake.released, ['relayed']);
-  await until(() => held(b) === 20, 'the ports of stitched flows alone are taken');
-  await b.open();
-  t.equal(b.fake.pairs[0]?.inner.local.port, PORTS.from + 21, 'and not tried for a new connection');
-  for (const { id } of stitched) b.fake.tell(id, 'closed', 'fin');
-  t.equal(held(b), 1, 'free again when their flows have ended');
-});

@@ -9,7 +9,7 @@ import type { Endpoint } from '../../src/wire/endpoint.js';
 import { FakeSwitch } from './fake-switch.js';
 import { dial, freeEndpoint, HOST, listen, PORTS, shellConfig, until } from './support.js';
 
-export const AUTH: LinkAuth = { mode: 'psk', key: 'a key that both ends have' };
+const AUTH: LinkAuth = { mode: 'psk', key: 'a key that both ends have' };
 
 export interface LinkBenchOptions {
   readonly core?: Partial<NonNullable<CoreConfig['link']>>;

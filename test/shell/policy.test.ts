@@ -1,13 +1,8 @@
 import t from 'tap';
 import type { StitchPolicy } from '../../src/platform/config/index.js';
-import {
-  decide,
-  Judge,
-  minuteOfDay,
-  needsPackets,
-  needsType,
-  type StitchFacts,
-} from '../../src/shell/policy.js';
+import { Judge, minuteOfDay, needsPackets, needsType, type StitchFacts } from '../../src/shell/policy.js';
+
+const decide = (policy: StitchPolicy, facts: StitchFacts) => new Judge(policy).decide(facts);
 
 const FACTS: StitchFacts = {
   bytes: 1000,

@@ -163,3 +163,13 @@ export async function bench(
     },
   };
 }
+
+/** Reserved ports that have a flow. */
+export const held = (b: Bench): number => b.shell.stats().ports[0]?.held ?? -1;
+
+/** A connection whose flow may be stitched from now on. */
+export async function opened(b: Bench, id = 'f1'): Promise<{ peer: Socket; core: Socket }> {
+  const ends = await b.open();
+  b.fake.tell(id, 'relayed');
+  return ends;
+}

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const FOLDER = new URL('./', import.meta.url);
 
-export function parseHex(text: string): Uint8Array {
+function parseHex(text: string): Uint8Array {
   const digits = text.replace(/#.*$/gm, '').replace(/\s+/g, '');
   if (!/^([0-9a-f]{2})*$/i.test(digits)) throw new TypeError(`not hex: ${digits.slice(0, 40)}`);
   return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));

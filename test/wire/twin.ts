@@ -47,7 +47,7 @@ export function twinFrame(frame: Uint8Array): TwinPacket {
   }
 }
 
-export function twinIpv4(packet: Uint8Array): TwinPacket {
+function twinIpv4(packet: Uint8Array): TwinPacket {
   if (packet.length < 20) return { kind: 'malformed' };
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
   const words = packet[0] % 16;
@@ -66,7 +66,7 @@ export function twinIpv4(packet: Uint8Array): TwinPacket {
   return { ...known, kind: twinTransport(packet.slice(words * 4, end), packet[9], 1, [3, 11, 12]) };
 }
 
-export function twinIpv6(packet: Uint8Array): TwinPacket {
+function twinIpv6(packet: Uint8Array): TwinPacket {
   if (packet.length < 40) return { kind: 'malformed' };
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
   const end = 40 + view.getUint16(4);

@@ -14,7 +14,7 @@ import { addressText, addressWords, type Endpoint } from '../../wire/endpoint.js
 import type { Epoch } from '../service.js';
 
 const MAGIC = 0x53555455;
-export const DISCOVERY_VERSION = 1;
+const DISCOVERY_VERSION = 1;
 const TYPE_REQUEST = 1;
 const TYPE_REPLY = 2;
 

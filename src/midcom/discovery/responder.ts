@@ -34,7 +34,7 @@ export interface CapturedDatagram {
   readonly payload: Uint8Array;
 }
 
-export const DISCOVERY_OUTCOMES = [
+const DISCOVERY_OUTCOMES = [
   'answered',
   'foreign',
   'unknown',

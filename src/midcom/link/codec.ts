@@ -32,7 +32,7 @@ export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 export type ControlType = Exclude<FrameType, typeof FrameType.Data>;
 
 const LENGTH_AT = 1;
-export const HEADER_BYTES = 5;
+const HEADER_BYTES = 5;
 /** One read of a socket; more is never written as one frame. */
 export const MAX_DATA_BYTES = 1024 * 1024;
 export const POSITION_BYTES = 8;
@@ -50,7 +50,7 @@ const CONTROL_BYTES: Readonly<Record<ControlType, number>> = {
   [FrameType.Switch]: POSITION_BYTES,
 };
 
-export const NO_PAYLOAD = Buffer.alloc(0);
+const NO_PAYLOAD = Buffer.alloc(0);
 
 export interface FrameSink {
   /** A piece of the connection's bytes. Never empty. */

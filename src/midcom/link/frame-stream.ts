@@ -39,10 +39,6 @@ export class FrameStream {
     duplex.on('close', () => this.#onClose());
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** Bytes that wait for the other end's window. */
   get writableLength(): number {
     return this.#duplex.writableLength;

@@ -64,6 +64,7 @@ export class LinkServer {
   readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
   #streams = 0;
+  /** Handshakes that failed: another key, or no link at all. */
   #refused = 0;
 
   constructor(options: LinkServerOptions) {
@@ -99,11 +100,6 @@ export class LinkServer {
 
   get streams(): number {
     return this.#streams;
-  }
-
-  /** Handshakes that failed: another key, or no link at all. */
-  get refused(): number {
-    return this.#refused;
   }
 
   /** Gives the endpoint that it listens on. */

@@ -30,7 +30,7 @@ export function problemsOf(issues: readonly core.$ZodIssue[], under: readonly Pr
 }
 
 /** `agents[0].role` */
-export function pathText(path: readonly PropertyKey[]): string {
+function pathText(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
     return text === '' ? String(part) : `${text}.${String(part)}`;
@@ -38,7 +38,7 @@ export function pathText(path: readonly PropertyKey[]): string {
 }
 
 /** A value as it is shown: short, and without the credentials that a URL may carry. */
-export function showValue(value: unknown): string {
+function showValue(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'a mapping';

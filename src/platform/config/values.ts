@@ -58,7 +58,7 @@ export function oneOf<const Values extends readonly string[]>(values: Values) {
 }
 
 /** One of `supported`; a value of `planned` is known, but this version can not do it. */
-export function supported<const Supported extends readonly string[]>(
+function supported<const Supported extends readonly string[]>(
   supported: Supported,
   planned: readonly string[],
 ) {

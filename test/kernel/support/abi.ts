@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../../src/platform/process.js';
 
-export const BPF_SOURCES = fileURLToPath(new URL('../../../bpf/', import.meta.url));
+const BPF_SOURCES = fileURLToPath(new URL('../../../bpf/', import.meta.url));
 
 export interface Field {
   readonly offset: number;

@@ -16,7 +16,7 @@ import type { Kernel } from './kernel.js';
 import { tupleBytes } from './tuples.js';
 
 /** In the order in which abi.h numbers them, from 1. */
-export const REASONS: readonly FlowReason[] = [...REFUSAL_REASONS, ...BROKEN_REASONS, ...CLOSE_REASONS];
+const REASONS: readonly FlowReason[] = [...REFUSAL_REASONS, ...BROKEN_REASONS, ...CLOSE_REASONS];
 
 type Number32 = (of: Connection) => number;
 

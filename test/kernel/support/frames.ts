@@ -15,7 +15,7 @@ const PATTERN_PERIOD = 251;
 const PATTERN = Buffer.from(Array.from({ length: 8192 }, (_, i) => (i % PATTERN_PERIOD) + 1));
 
 /** The bytes of a stream from `seq` on: the same number always has the same byte. */
-export function payloadAt(seq: number, length: number): Buffer {
+function payloadAt(seq: number, length: number): Buffer {
   const from = seq % PATTERN_PERIOD;
   return PATTERN.subarray(from, from + length);
 }

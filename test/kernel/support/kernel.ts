@@ -17,7 +17,7 @@ import { type Abi, type Field, readAbi } from './abi.js';
 import { keyOf, tupleBytes } from './tuples.js';
 
 /** Few, so that a leak of one shows. */
-export const SLOTS = 16;
+const SLOTS = 16;
 const ETHERNET_HEADER = 14;
 /** Behind a request there is room for the largest packet that the program makes of it. */
 const REQUEST_FRAME = 256;
@@ -69,7 +69,7 @@ const MAPS = [
 ] as const;
 type MapName = (typeof MAPS)[number];
 
-export function key32(key: number): Buffer {
+function key32(key: number): Buffer {
   const buffer = Buffer.alloc(4);
   buffer.writeUInt32LE(key);
   return buffer;

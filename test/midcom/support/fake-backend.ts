@@ -3,6 +3,7 @@ import type { FlowEvent, FlowSnapshot } from '../../../src/dataplane/port.js';
 import type { OwnedPorts, StitchOffsets } from '../../../src/flow/endpoints.js';
 import type { FlowState } from '../../../src/flow/state.js';
 import type { AgentPairRequest, MidcomBackend } from '../../../src/midcom/service.js';
+import { deferred } from '../../../src/platform/deferred.js';
 import { SutureError } from '../../../src/platform/errors.js';
 
 export class FakeBackend implements MidcomBackend {
@@ -102,6 +103,13 @@ export class FakeBackend implements MidcomBackend {
     if (state === 'closed' || state === 'broken') this.flows.delete(id);
     else this.flows.set(id, flow);
     this.emit({ kind: 'state', flow });
+  }
+
+  /** Lets calls of this name wait until the function that it gives back is called. */
+  hold(name: string): () => void {
+    const { promise, resolve } = deferred();
+    this.gates.set(name, promise);
+    return resolve;
   }
 
   private async enter(name: string): Promise<void> {

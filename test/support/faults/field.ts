@@ -6,13 +6,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabHost } from '../../../src/lab/layout.js';
 import type { Program } from '../../../src/lab/program.js';
+import { LOCAL_TABLE, startRedis } from '../../../src/lab/redis.js';
 import { type ConfigObject, endpointOf, HTTP_PORT, RAW_PORT, route } from '../../../src/lab/stage.js';
 import { systemClock } from '../../../src/platform/clock.js';
 import { Rig, type Teardowns } from '../lab/rig.js';
 import type { Part, Path } from './plan.js';
 
-/** In a namespace of its own, so the usual ports are free. */
-const TABLE = 'redis://127.0.0.1:6379/0';
 const START_MS = 30_000;
 const CONTROL = 'th dport { 57626, 57627 } drop\nth sport { 57626, 57627 } drop';
 const REDIS = 'tcp dport 6379 drop\ntcp sport 6379 drop';
@@ -134,7 +133,7 @@ export class Field {
 
   async #starting(part: Part): Promise<Program> {
     const { stage } = this.rig;
-    if (part === 'redis') return this.#startRedis();
+    if (part === 'redis') return startRedis(stage, { durable: true });
     // A core may be out of reach for as long as TCP itself would try.
     if (part === 'shell') return stage.startShell(ROUTES, { timers: { connect: '1m' } });
     if (part === 'core') return stage.startCore([HTTP_PORT, RAW_PORT].map((port) => endpointOf('b', port)));
@@ -142,20 +141,12 @@ export class Field {
     const timers = { drainLimit, lingerClosed: '5s', lingerReset: '5s' };
     return stage.startSwitch({
       dataplane: path,
-      table: TABLE,
+      table: LOCAL_TABLE,
       redis: { timeout: 0.5 },
       limits: { flows: 4096 },
       timers,
       ...switchConfig,
     });
-  }
-
-  async #startRedis(): Promise<Program> {
-    const { folder, stage } = this.rig;
-    const options = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'];
-    const redis = stage.start('redis', 's', ['redis-server', ...options, '--dir', folder]);
-    await redis.line(/Ready to accept connections/, START_MS);
-    return redis;
   }
 }
 

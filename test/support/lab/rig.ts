@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inNamespace } from '../../../src/lab/command.js';
 import { type LabUpOptions, labDown, labUp } from '../../../src/lab/lab.js';
-import { type LabHost, type LabMember, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
+import { type LabMember, namespaceOf, type WIRE } from '../../../src/lab/layout.js';
 import { lossRules } from '../../../src/lab/loss.js';
 import type { Program } from '../../../src/lab/program.js';
 import {
@@ -201,10 +201,15 @@ export class Rig {
     );
   }
 
-  /** TCP segments that the hosts' kernels have sent again so far. */
-  async retransmissions(hosts: readonly LabHost[] = ['e', 'a', 'b']): Promise<number> {
-    const texts = await Promise.all(hosts.map((host) => this.tool(host, ['cat', '/proc/net/snmp'])));
-    return texts.map(retransmitted).reduce((sum, count) => sum + count, 0);
+  /** A second interface of a host's, `eth1`, that is up and leads nowhere. */
+  async addWay(host: LabMember): Promise<void> {
+    const lines = [
+      'link add eth1 type veth peer name eth1-far',
+      'addr add 10.99.0.1/24 dev eth1',
+      'link set eth1-far up',
+      'link set eth1 up',
+    ];
+    await this.tool(host, ['ip', '-batch', '-'], `${lines.join('\n')}\n`);
   }
 
   /** Loses this share of all packets on each leg, in both directions. Only in a bridged lab. */
@@ -222,14 +227,6 @@ export class Rig {
     // What tap sets for its own children must not reach the programs under test.
     return { SUTURE_LAB: this.prefix, NODE_OPTIONS: '', TAP: '', PATH: process.env.PATH };
   }
-}
-
-function retransmitted(snmp: string): number {
-  const [names = [], values = []] = snmp
-    .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
-    .map((line) => line.split(' '));
-  return Number(values[names.indexOf('RetransSegs')]);
 }
 
 export interface ClientOptions {

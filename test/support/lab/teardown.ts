@@ -17,7 +17,7 @@ export type Ending = (typeof ENDINGS)[number];
 
 const FIRST_PORT = 8200;
 
-export function portOf(mode: TeardownMode): number {
+function portOf(mode: TeardownMode): number {
   return FIRST_PORT + TEARDOWN_MODES.indexOf(mode);
 }
 
@@ -72,7 +72,7 @@ export function heardOf(agent: Program, flow: string): HeardEvent[] {
 }
 
 /** … and what it answered. */
-export function logOf(agent: Program, flow: string): ChartEntry[] {
+function logOf(agent: Program, flow: string): ChartEntry[] {
   return agent.output
     .split('\n')
     .filter((line) => line.startsWith('{'))

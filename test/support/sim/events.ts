@@ -21,10 +21,6 @@ export class EventQueue {
   #free: Event[] = [];
   #order = 0;
 
-  get size(): number {
-    return this.#heap.length;
-  }
-
   schedule(at: number, target: Wakeable, code: number, item: unknown = undefined): void {
     const event = this.#free.pop() ?? { at: 0, order: 0, target, code: 0, item: undefined };
     event.at = Math.max(at, this.now);
