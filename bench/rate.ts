@@ -15,9 +15,9 @@ import { ECHO_PORT, startEchoServer } from './support/echo.js';
 import { type Lab, withLabs } from './support/labs.js';
 import { compileNative } from './support/native.js';
 import type { BarsPanel, LinesPanel } from './support/plot/panel.js';
+import { limitToTwoCores } from './support/processors.js';
 import { mean, median, quantile, spreadOf } from './support/stats.js';
 import { numberText, spreadText } from './support/text.js';
-import { limitToTwoCores } from './support/two-cores.js';
 
 const TARGETS = { rate: atLeast(2000) };
 const PORTS = [8001, 8002, 8003, 8004];

@@ -52,7 +52,7 @@ export async function makeHosts(prefix: string, shape: Shape): Promise<void> {
       `${bridgeLines(standby).join('\n')}\n`,
     );
   }
-  await Promise.all(spaces.map(steerReceive));
+  await Promise.all(spaces.map((space) => steerReceive(space)));
 }
 
 function isSwitch(host: LabMember): host is 's' | typeof STANDBY {
@@ -148,11 +148,11 @@ export function cpuMask(count: number): string {
 }
 
 /**
- * Without receive packet steering, forwarding over veth reorders packets between processors all by itself.
- * Best effort: a container may have sysfs read-only. `ip netns exec` is what shows a namespace its sysfs.
+ * Says which processors work for packets that a host receives: receive packet steering. Without it, forwarding over
+ * veth reorders packets between processors all by itself. Best effort: a container may have sysfs read-only.
+ * `ip netns exec` is what shows a namespace its sysfs.
  */
-async function steerReceive(namespace: string): Promise<void> {
-  const mask = cpuMask(cpus().length);
+export async function steerReceive(namespace: string, mask = cpuMask(cpus().length)): Promise<void> {
   const script = `for f in /sys/class/net/*/queues/rx-*/rps_cpus; do case $f in */lo/*) ;; *) echo ${mask} > $f;; esac; done`;
   await tryTool(['ip', 'netns', 'exec', namespace, 'sh', '-c', `{ ${script}; } 2>/dev/null; true`]);
 }
