@@ -136,11 +136,6 @@ export class FlowEngine implements FlowKeeper {
     return knowsLeader && this.shells.concern(tuple) ? Verdict.Steer : Verdict.Host;
   }
 
-  /** An error about one of the shells' packets, of which this switch holds no copy, is the leader's. */
-  steersIcmp(quoted: Tuple): boolean {
-    return this.following?.knowsLeader === true && this.shells.concern(quoted);
-  }
-
   /** True for packets that the data path carries, known connection or not. */
   carries(tuple: Tuple): boolean {
     return this.ownership.ownsDestination(tuple) || this.ownership.ownsSource(tuple);
