@@ -20,7 +20,7 @@ import type {
   RestoreRequest,
 } from './port.js';
 
-const RESTORED_AT_ONCE = 2_000;
+const RESTORED_AT_ONCE = 500;
 const METHODS = [
   'forward',
   'restore',
@@ -145,11 +145,9 @@ export class RemoteDataPlane implements DataPlane {
   }
 
   /** In parts, so that one thread packs the next while the other restores the last. */
-  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+  async restore(flows: Iterable<RestoreRequest>): Promise<string[]> {
     const parts: Promise<string[]>[] = [];
-    for (let from = 0; from < flows.length; from += RESTORED_AT_ONCE) {
-      parts.push(this.call('restore', packRestores(flows.slice(from, from + RESTORED_AT_ONCE))));
-    }
+    for (const part of partsOf(flows, RESTORED_AT_ONCE)) parts.push(this.call('restore', packRestores(part)));
     return (await Promise.all(parts)).flat();
   }
 
@@ -237,4 +235,15 @@ export class RemoteDataPlane implements DataPlane {
 
 function unanswered(): SutureError {
   return new SutureError('SUT_SHUTTING_DOWN', 'the switch stopped before the data path answered');
+}
+
+function* partsOf<T>(all: Iterable<T>, size: number): Generator<readonly T[]> {
+  let part: T[] = [];
+  for (const one of all) {
+    part.push(one);
+    if (part.length < size) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
 }
