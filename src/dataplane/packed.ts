@@ -71,9 +71,11 @@ class Reader {
   }
 }
 
-export function packRestores(flows: readonly RestoreRequest[]): Packed {
+export function packRestores(flows: Iterable<RestoreRequest>): Packed {
   const to = new Writer();
+  let count = 0;
   for (const { id, outer, inner, saved, past, teardown } of flows) {
+    count += 1;
     to.text(id);
     writeEnds(to, outer, inner);
     writeSaved(to, saved);
@@ -83,19 +85,20 @@ export function packRestores(flows: readonly RestoreRequest[]): Packed {
     writeHistory(to, past.history);
     to.number(TEARDOWN_MODES.indexOf(teardown));
   }
-  return to.packed(flows.length);
+  return to.packed(count);
 }
 
-export function unpackRestores(packed: Packed): RestoreRequest[] {
+/** One at a time, so that what has been used is garbage before the collector would have to keep it. */
+export function* unpackRestores(packed: Packed): Generator<RestoreRequest> {
   const from = new Reader(packed);
-  return Array.from({ length: packed.count }, () => {
+  for (let left = packed.count; left > 0; left--) {
     const id = from.text();
     const ends = readEnds(from);
     const saved = readSaved(from);
     const state = readState(from) as RestorableState;
     const past = { state, up: readCounters(from), down: readCounters(from), history: readHistory(from) };
-    return { id, ...ends, saved, past, teardown: TEARDOWN_MODES[from.number()] as TeardownMode };
-  });
+    yield { id, ...ends, saved, past, teardown: TEARDOWN_MODES[from.number()] as TeardownMode };
+  }
 }
 
 export function packSnapshots(flows: readonly FlowSnapshot[]): Packed {

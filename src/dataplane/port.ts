@@ -89,7 +89,7 @@ export interface DataPlane {
   /** As `stop`, but what can go on without this process does: another one takes it over. */
   leave(): Promise<void>;
   /** Goes on with stitched flows; gives the ids of those that it has now, or had before. */
-  restore(flows: readonly RestoreRequest[]): Promise<string[]>;
+  restore(flows: Iterable<RestoreRequest>): Promise<string[]>;
   /** Lets go of flows without a word to their ends: another switch carries them, or they have ended there. */
   drop(ids: readonly string[]): Promise<void>;
   /** From now on packets from and to these ports are carried by the data path, not by the host. */

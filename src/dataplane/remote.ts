@@ -20,7 +20,7 @@ import type {
   RestoreRequest,
 } from './port.js';
 
-const RESTORED_AT_ONCE = 2_000;
+const RESTORED_AT_ONCE = 500;
 const METHODS = [
   'forward',
   'restore',
@@ -48,13 +48,15 @@ type Reply =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly code: ErrorCode; readonly message: string }
   | { readonly event: FlowEvent }
-  | { readonly missed: true };
+  | { readonly missed: true }
+  | { readonly kind: DataPlane['kind'] };
 
 export class DataPlaneService {
   constructor(
     private readonly plane: DataPlane,
     private readonly port: MessagePort,
   ) {
+    port.postMessage({ kind: plane.kind } satisfies Reply);
     port.on('message', (request: Request) => void this.serve(request));
     plane.onEvent((event) => port.postMessage({ event } satisfies Reply));
     plane.onMiss(() => port.postMessage({ missed: true } satisfies Reply));
@@ -92,27 +94,45 @@ interface Waiting {
   readonly reject: (error: SutureError) => void;
 }
 
-/** Started and stopped with the thread that it speaks to, so its own `start` and `stop` only open and close the port. */
+/**
+ * Started and stopped with the thread that it speaks to, so its own `start` waits until that has a data path, and its
+ * `stop` only closes the port.
+ */
 export class RemoteDataPlane implements DataPlane {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners: ((event: FlowEvent) => void)[] = [];
   private readonly missListeners: (() => void)[] = [];
   private calls = 0;
+  private found: DataPlane['kind'] | undefined;
+  private isClosed = false;
+  private begun: Waiting | undefined;
 
-  constructor(
-    readonly kind: DataPlane['kind'],
-    private readonly port: MessagePort,
-  ) {}
+  constructor(private readonly port: MessagePort) {}
 
-  async start(): Promise<void> {
-    this.port.on('message', (reply: Reply) => this.receive(reply));
+  get kind(): DataPlane['kind'] {
+    if (!this.found)
+      throw new SutureError('SUT_INTERNAL', 'the data path is asked for before it has started');
+    return this.found;
+  }
+
+  /** Rejects when it is stopped before the other thread has a data path. */
+  start(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      this.begun = { resolve: () => resolve(), reject };
+      this.port.on('message', (reply: Reply) => this.receive(reply));
+      this.port.on('close', () => this.lose());
+    });
   }
 
   async stop(): Promise<void> {
     this.port.close();
-    for (const { reject } of this.waiting.values()) {
-      reject(new SutureError('SUT_SHUTTING_DOWN', 'the switch stopped before the data path answered'));
-    }
+    this.lose();
+  }
+
+  private lose(): void {
+    this.isClosed = true;
+    for (const { reject } of [...this.waiting.values(), ...(this.begun ? [this.begun] : [])])
+      reject(unanswered());
     this.waiting.clear();
   }
 
@@ -125,11 +145,9 @@ export class RemoteDataPlane implements DataPlane {
   }
 
   /** In parts, so that one thread packs the next while the other restores the last. */
-  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+  async restore(flows: Iterable<RestoreRequest>): Promise<string[]> {
     const parts: Promise<string[]>[] = [];
-    for (let from = 0; from < flows.length; from += RESTORED_AT_ONCE) {
-      parts.push(this.call('restore', packRestores(flows.slice(from, from + RESTORED_AT_ONCE))));
-    }
+    for (const part of partsOf(flows, RESTORED_AT_ONCE)) parts.push(this.call('restore', packRestores(part)));
     return (await Promise.all(parts)).flat();
   }
 
@@ -186,6 +204,7 @@ export class RemoteDataPlane implements DataPlane {
   }
 
   private call<Result>(method: Method, ...args: readonly unknown[]): Promise<Result> {
+    if (this.isClosed) return Promise.reject(unanswered());
     const call = ++this.calls;
     return new Promise<Result>((resolve, reject) => {
       this.waiting.set(call, { resolve: resolve as (result: unknown) => void, reject });
@@ -194,6 +213,11 @@ export class RemoteDataPlane implements DataPlane {
   }
 
   private receive(reply: Reply): void {
+    if ('kind' in reply) {
+      this.found = reply.kind;
+      this.begun?.resolve(undefined);
+      return;
+    }
     if ('event' in reply) {
       for (const listener of this.listeners) listener(reply.event);
       return;
@@ -207,4 +231,19 @@ export class RemoteDataPlane implements DataPlane {
     if ('code' in reply) waiting?.reject(new SutureError(reply.code, reply.message));
     else waiting?.resolve(reply.result);
   }
+}
+
+function unanswered(): SutureError {
+  return new SutureError('SUT_SHUTTING_DOWN', 'the switch stopped before the data path answered');
+}
+
+function* partsOf<T>(all: Iterable<T>, size: number): Generator<readonly T[]> {
+  let part: T[] = [];
+  for (const one of all) {
+    part.push(one);
+    if (part.length < size) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
 }

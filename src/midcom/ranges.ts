@@ -29,19 +29,25 @@ export function formatRange({ address, from, to }: OwnedPorts): string {
   return from === to ? `${host}:${from}` : `${host}:${from}-${to}`;
 }
 
+const PORTS = 65_536;
 /** Ports that lie this close together are taken for parts of one range. */
 const NEAR = 64;
 
 /** A few ranges that hold all of `ends`: who reserved them asked for ranges too, and nobody knows which. */
-export function rangesOver(ends: readonly Endpoint[]): OwnedPorts[] {
-  const sorted = [...ends].sort((a, b) =>
-    a.address === b.address ? a.port - b.port : a.address < b.address ? -1 : 1,
-  );
+export function rangesOver(ends: Iterable<Endpoint>): OwnedPorts[] {
+  const portsOf = new Map<string, Uint8Array>();
+  for (const { address, port } of ends) {
+    const ports = portsOf.get(address) ?? new Uint8Array(PORTS);
+    ports[port] = 1;
+    portsOf.set(address, ports);
+  }
   const ranges: { address: string; from: number; to: number }[] = [];
-  for (const { address, port } of sorted) {
-    const last = ranges.at(-1);
-    if (last?.address === address && port - last.to <= NEAR) last.to = port;
-    else ranges.push({ address, from: port, to: port });
+  for (const [address, ports] of portsOf) {
+    for (let port = ports.indexOf(1); port >= 0; port = ports.indexOf(1, port + 1)) {
+      const last = ranges.at(-1);
+      if (last?.address === address && port - last.to <= NEAR) last.to = port;
+      else ranges.push({ address, from: port, to: port });
+    }
   }
   return ranges;
 }

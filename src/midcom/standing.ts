@@ -83,7 +83,7 @@ export class StandingReservations {
   }
 
   /** Has the ports of adopted flows carried until their shell asks for its own again, or the flows have ended. */
-  adopt(agent: Agent, ends: readonly Endpoint[]): Promise<void> {
+  adopt(agent: Agent, ends: Iterable<Endpoint>): Promise<void> {
     return this.inTurn(async () => {
       const ranges = rangesOver(ends).flatMap((range) => subtract(range, agent.pieces));
       if (ranges.length > 0) await this.backend.own(ranges);
@@ -93,7 +93,12 @@ export class StandingReservations {
 
   /** The pieces that these ends are in, of a standing reservation or of adopted flows. */
   piecesWith(agent: Agent, ends: readonly Endpoint[]): OwnedPiece[] {
-    return ends.flatMap((end) => agent.pieces.find((piece) => holds(piece, end)) ?? []);
+    const found: OwnedPiece[] = [];
+    for (const end of ends) {
+      const piece = agent.pieces.find((one) => holds(one, end));
+      if (piece) found.push(piece);
+    }
+    return found;
   }
 
   /** Lets go of the ports of a flow that has ended. */

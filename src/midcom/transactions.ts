@@ -73,25 +73,31 @@ export class Transactions {
    */
   async adopt(flows: readonly AdoptedFlow[]): Promise<string[]> {
     const strange: string[] = [];
-    for (const shell of this.agents.values()) {
-      const own = flows.filter((flow) => flow.shell === shell.name);
-      if (own.length > 0) await this.reservations.adopt(shell, own.flatMap(localEndsOf));
-    }
-    for (const { id, shell: name, outer, inner, teardown, isEnabled } of flows) {
-      const shell = this.agents.get(name);
-      const core = [...this.agents.values()].find(
-        ({ role, addresses }) => role === 'core' && addresses.has(inner.remote.address),
-      );
+    for (const shell of this.agents.values())
+      await this.reservations.adopt(shell, localEndsOf(flows, shell.name));
+    const cores = this.coresByAddress();
+    const expiresAt = this.after(this.options.limits.lifetimeSeconds);
+    for (const flow of flows) {
+      const { id, outer, inner, teardown, isEnabled } = flow;
+      const [shell, core] = [this.agents.get(flow.shell), cores.get(inner.remote.address)];
       if (shell?.role !== 'shell' || !core || this.flows.has(id)) {
         strange.push(id);
         continue;
       }
-      const pieces = this.reservations.piecesWith(shell, localEndsOf({ outer, inner }));
-      const expiresAt = this.after(this.options.limits.lifetimeSeconds);
+      const pieces = this.reservations.piecesWith(shell, [outer.local, inner.local]);
       const rule = isEnabled ? 'enabled' : 'reserved';
       this.flows.add({ id, shell, core, outer, inner, teardown, pieces, expiresAt, rule, held: undefined });
     }
     return strange;
+  }
+
+  private coresByAddress(): Map<string, Agent> {
+    const cores = new Map<string, Agent>();
+    for (const agent of this.agents.values()) {
+      if (agent.role !== 'core') continue;
+      for (const address of agent.addresses) if (!cores.has(address)) cores.set(address, agent);
+    }
+    return cores;
   }
 
   get flowCount(): number {
@@ -270,6 +276,10 @@ export class Transactions {
   }
 }
 
-function localEndsOf({ outer, inner }: Pick<AdoptedFlow, 'outer' | 'inner'>): Endpoint[] {
-  return [outer.local, inner.local];
+function* localEndsOf(flows: readonly AdoptedFlow[], shell: string): Generator<Endpoint> {
+  for (const flow of flows) {
+    if (flow.shell !== shell) continue;
+    yield flow.outer.local;
+    yield flow.inner.local;
+  }
 }

@@ -22,31 +22,34 @@ export interface Running {
 }
 
 export class Lifecycle implements Startable {
-  readonly #parts: readonly Startable[];
+  readonly #parts: readonly (Startable | readonly Startable[])[];
   readonly #started: Startable[] = [];
   readonly #abort = new AbortController();
   #stopping: Promise<void> | undefined;
 
-  constructor(parts: readonly Startable[]) {
+  /** Parts in a list of their own need nothing of each other to start: they start at the same time. */
+  constructor(parts: readonly (Startable | readonly Startable[])[]) {
     this.#parts = parts;
   }
 
   async start(): Promise<void> {
     for (const part of this.#parts) {
       if (this.#stopping) throw whileStarting();
-      try {
-        await part.start();
-      } catch (error) {
-        // The cause of the failed start is what matters; a failing clean-up must not hide it.
-        await this.stop().catch(() => {});
-        throw error;
-      }
-      // A stop that came meanwhile could not know of this part.
+      const group = [part].flat();
+      const starts = await Promise.allSettled(group.map((one) => one.start()));
+      const started = group.filter((_, i) => starts[i]?.status === 'fulfilled');
+      // A stop that came meanwhile could not know of these.
       if (this.#stopping) {
-        await part.stop(this.#abort.signal).catch(() => {});
+        for (const one of started.reverse()) await one.stop(this.#abort.signal).catch(() => {});
         throw whileStarting();
       }
-      this.#started.push(part);
+      this.#started.push(...started);
+      const failed = starts.find((start) => start.status === 'rejected');
+      if (failed) {
+        // The cause of the failed start is what matters; a failing clean-up must not hide it.
+        await this.stop().catch(() => {});
+        throw failed.reason;
+      }
     }
   }
 

@@ -13,6 +13,8 @@ export type Identity = Pick<
   'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause' | 'teardown'
 >;
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** What a data path says of a flow in brief. */
 export interface Live {
   readonly state: FlowState;
@@ -80,6 +82,14 @@ export function requestFor(record: FlowRecord | undefined): RestoreRequest | und
   return isTurned(record) ? turnRestore(request) : request;
 }
 
+/** One at a time: the data path needs each for a moment only. */
+export function* requestsFor(records: Iterable<FlowRecord>): Generator<RestoreRequest> {
+  for (const record of records) {
+    const request = requestFor(record);
+    if (request) yield request;
+  }
+}
+
 /**
  * A record for a flow that only the data path has; undefined when its ends or its agent can't be told. The data path's
  * outer connection is the one that came to the shell: when that came from a core, the core opened the flow.
@@ -117,17 +127,13 @@ export function forAgents({
 
 export function identityOf(record: FlowRecord): Identity {
   const { id, agent, outer, inner, openedAt, enabledAt, openedBy, stitchCause, teardown } = record;
-  return {
-    id,
-    agent,
-    outer,
-    inner,
-    openedAt,
-    ...(enabledAt !== undefined && { enabledAt }),
-    ...(openedBy !== undefined && { openedBy }),
-    ...(stitchCause !== undefined && { stitchCause }),
-    ...(teardown !== undefined && { teardown }),
-  };
+  // Filled step by step: a start makes 100,000 of them, and a spread takes several times as long.
+  const identity: Writable<Identity> = { id, agent, outer, inner, openedAt };
+  if (enabledAt !== undefined) identity.enabledAt = enabledAt;
+  if (openedBy !== undefined) identity.openedBy = openedBy;
+  if (stitchCause !== undefined) identity.stitchCause = stitchCause;
+  if (teardown !== undefined) identity.teardown = teardown;
+  return identity;
 }
 
 /** The table need not be told again. */

@@ -86,7 +86,7 @@ export class ControlPart {
     if (shared && config.scaleOut)
       this.carrying = new Carrying({ config, plane, table: shared, control, log });
     // A standby can be asked and promoted; otherwise who finds the socket finds all of the switch.
-    this.base = new Lifecycle(shared ? [plane, table, adminServer] : [plane, table]);
+    this.base = new Lifecycle(shared ? [[plane, table], adminServer] : [[plane, table]]);
     this.active = new Lifecycle([
       { start: () => this.takeOver(control, server, plane), stop: async () => {} },
       { start: async () => void (await server.start()), stop: () => server.stop() },

@@ -1,6 +1,5 @@
 /** Entry of the control thread: runs `ControlPart` on the data path that answers at the other end of a port. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import type { DataPlane } from '../dataplane/port.js';
 import { RemoteDataPlane } from '../dataplane/remote.js';
 import { systemClock } from '../platform/clock.js';
 import type { SwitchConfig } from '../platform/config/index.js';
@@ -19,16 +18,13 @@ export type FromControl =
   | { readonly kind: 'left'; readonly hasSuccessor: boolean }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
 
-const { config, dataplane, port } = workerData as {
-  config: SwitchConfig;
-  dataplane: DataPlane['kind'];
-  port: MessagePort;
-};
+const { config, port } = workerData as { config: SwitchConfig; port: MessagePort };
 const log = createLog({ level: config.log.level, fields: { role: 'switch', name: config.name } });
 const tell = (message: FromControl): void => parentPort?.postMessage(message);
+const plane = new RemoteDataPlane(port);
 const part = new ControlPart({
   config,
-  plane: new RemoteDataPlane(dataplane, port),
+  plane,
   clock: systemClock,
   log,
   onRole: (role) => tell({ kind: 'role', role }),
@@ -54,5 +50,6 @@ async function stop(leave: boolean): Promise<void> {
     report(error);
   }
   parentPort?.close();
-  port.close();
+  // Also where there never was a data path, and the start still waits for one.
+  await plane.stop();
 }

@@ -26,7 +26,7 @@ import {
   type Live,
   liveFlows,
   recordOf,
-  requestFor,
+  requestsFor,
   sortOut,
 } from './adopt.js';
 import { drain } from './drain.js';
@@ -104,7 +104,7 @@ export class Control implements MidcomBackend {
     const snapshots = new Map((await plane.list(true, news)).map((snapshot) => [snapshot.id, snapshot]));
     const changed = sorted.changed.map((record) => this.changedSince(record, snapshots.get(record.id)));
     const found = unknown.flatMap((id) => this.found(snapshots.get(id)) ?? []);
-    const restoring = plane.restore(restorable.flatMap((one) => requestFor(one) ?? []));
+    const restoring = plane.restore(requestsFor(restorable));
     // Meanwhile: the data path has a thread of its own.
     for (const record of [...kept, ...restorable]) this.identities.set(record.id, identityOf(record));
     const restored = new Set(await restoring);

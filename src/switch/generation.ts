@@ -52,18 +52,20 @@ export class Generation {
   private async begin(): Promise<void> {
     const { config } = this.options;
     const { port1, port2 } = this.ports;
-    let service: DataPlaneService | undefined;
-    const poll = (): void => service?.poll();
-    const { fail: onFailure, onDiscovery } = this;
-    const plane = await startDataPlane({ ...this.options, poll, onFailure, onDiscovery });
-    this.plane = plane;
-    service = new DataPlaneService(plane, port1);
-    this.control = new ControlThread(config, plane.kind, port2, {
+    // First, so that it reads the table while this thread has the data path's program loaded.
+    const control = new ControlThread(config, port2, {
       onFailure: this.fail,
       onRole: (role) => this.become(role),
     });
+    this.control = control;
     try {
-      await this.control.started;
+      let service: DataPlaneService | undefined;
+      const poll = (): void => service?.poll();
+      const { fail: onFailure, onDiscovery } = this;
+      const plane = await startDataPlane({ ...this.options, poll, onFailure, onDiscovery });
+      this.plane = plane;
+      service = new DataPlaneService(plane, port1);
+      await control.started;
       if (plane.kind === 'userspace') await this.discovery.start();
       await this.settle();
     } catch (error) {
@@ -136,13 +138,8 @@ class ControlThread {
   private readonly gone: Promise<void>;
   private hasSuccessor = false;
 
-  constructor(
-    config: SwitchConfig,
-    dataplane: DataPlane['kind'],
-    port: MessageChannel['port1'],
-    { onFailure, onRole }: ControlListener,
-  ) {
-    const workerData = { config, dataplane, port };
+  constructor(config: SwitchConfig, port: MessageChannel['port1'], { onFailure, onRole }: ControlListener) {
+    const workerData = { config, port };
     this.worker = new Worker(new URL('./control-thread.js', import.meta.url), {
       workerData,
       transferList: [port],

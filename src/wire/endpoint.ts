@@ -30,6 +30,20 @@ export function addressWords(text: string): Uint32Array | undefined {
   return Uint32Array.from({ length: 4 }, (_, i) => (((all[2 * i] ?? 0) << 16) | (all[2 * i + 1] ?? 0)) >>> 0);
 }
 
+/** Writes the four words of an address at `at`, and gives whether it is IPv4; allocates nothing for one that is. */
+export function writeAddress(bytes: Buffer, text: string, at: number): boolean {
+  if (isIPv4(text)) {
+    bytes.fill(0, at, at + 8);
+    bytes.writeUInt32BE(0xffff, at + 8);
+    bytes.writeUInt32BE(ipv4Word(text), at + 12);
+    return true;
+  }
+  const words = addressWords(text);
+  if (!words) throw new TypeError(`not an address: ${text}`);
+  for (let i = 0; i < words.length; i++) bytes.writeUInt32BE(words[i] as number, at + 4 * i);
+  return words[0] === 0 && words[1] === 0 && words[2] === 0xffff;
+}
+
 /** Of a text that is an IPv4 address. */
 function ipv4Word(text: string): number {
   let [word, byte] = [0, 0];

@@ -54,8 +54,9 @@ t.test('a data path in another thread', async (t) => {
   const calls: unknown[][] = [];
   const { plane, tell } = fakePlane(calls);
   const service = new DataPlaneService(plane, port1);
-  const remote = new RemoteDataPlane('userspace', port2);
+  const remote = new RemoteDataPlane(port2);
   await remote.start();
+  t.equal(remote.kind, 'userspace');
   t.teardown(() => port1.close());
 
   const ports = [{ address: '192.0.2.1', from: 80, to: 80 }];
@@ -89,4 +90,16 @@ t.test('a data path in another thread', async (t) => {
   const rejected = t.rejects(late, { code: 'SUT_SHUTTING_DOWN' });
   await remote.stop();
   await rejected;
+});
+
+t.test('a data path that never starts', async (t) => {
+  const { port1, port2 } = new MessageChannel();
+  const remote = new RemoteDataPlane(port2);
+  t.throws(() => remote.kind, { code: 'SUT_INTERNAL' });
+  const asked = t.rejects(remote.states(), { code: 'SUT_SHUTTING_DOWN' }, 'what was asked already');
+  const started = t.rejects(remote.start(), { code: 'SUT_SHUTTING_DOWN' });
+  await remote.stop();
+  await Promise.all([asked, started]);
+  port1.close();
+  await t.rejects(remote.states(), { code: 'SUT_SHUTTING_DOWN' }, 'what is asked afterwards');
 });

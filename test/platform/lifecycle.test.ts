@@ -41,6 +41,33 @@ t.test('a failed start stops what had started, and tells its own reason', async 
   t.strictSame(journal, ['+a', '+b', '-a']);
 });
 
+t.test('parts in a list of their own start at the same time', async (t) => {
+  const journal: string[] = [];
+  const [a, b, c] = parts(journal) as [Startable, Startable, Startable];
+  let begin = (): void => {};
+  const slow: Startable = {
+    ...a,
+    start: () =>
+      new Promise((resolve) => {
+        begin = () => resolve(a.start());
+      }),
+  };
+  const lifecycle = new Lifecycle([[slow, b], c]);
+  const started = lifecycle.start();
+  await turn();
+  t.strictSame(journal, ['+b'], 'what follows waits for both');
+  begin();
+  await started;
+  await lifecycle.stop();
+  t.strictSame(journal, ['+b', '+a', '+c', '-c', '-b', '-a']);
+
+  const failing: string[] = [];
+  const [first, second, third] = parts(failing, { a: { start: new Error('no a') } }) as Startable[];
+  const group = [first, second] as Startable[];
+  await t.rejects(new Lifecycle([group, third as Startable]).start(), { message: 'no a' });
+  t.strictSame(failing, ['+a', '+b', '-b'], 'one that has started is stopped');
+});
+
 t.test('a part that does not stop keeps no other from stopping', async (t) => {
   const journal: string[] = [];
   const one = new Lifecycle(parts(journal, { b: { stop: new Error('b stays') } }));

@@ -34,10 +34,11 @@ export class FakePlane implements DataPlane {
   async leave(): Promise<void> {}
   async forward(): Promise<void> {}
 
-  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
-    for (const { id, past } of flows)
+  async restore(flows: Iterable<RestoreRequest>): Promise<string[]> {
+    const all = [...flows];
+    for (const { id, past } of all)
       this.flows.set(id, { ...snapshot(id, past.state), history: past.history });
-    return flows.map(({ id }) => id);
+    return all.map(({ id }) => id);
   }
 
   async drop(ids: readonly string[]): Promise<void> {

@@ -145,7 +145,7 @@ export class KernelDataPlane implements DataPlane {
     return whole?.program;
   }
 
-  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+  async restore(flows: Iterable<RestoreRequest>): Promise<string[]> {
     const { clock, log } = this.options;
     const restorer = new Restorer({
       map: (name) => this.loaded.program.map(name),

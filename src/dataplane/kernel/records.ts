@@ -11,7 +11,7 @@ import {
   TEARDOWN_MODES,
   type TeardownMode,
 } from '../../flow/state.js';
-import { destinationOf, sourceOf, tupleOf } from '../../wire/endpoint.js';
+import { destinationOf, sourceOf, writeAddress } from '../../wire/endpoint.js';
 import { TUPLE_WORDS, Tuple } from '../../wire/tuple.js';
 import type { FlowEvent, FlowSnapshot, SegmentFacts } from '../port.js';
 import {
@@ -26,7 +26,7 @@ import {
   TIMED_STATES,
 } from './layout.js';
 
-const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST } = LAYOUT;
+const { flow: FLOW, conn: CONN, sender: SENDER, event: EVENT, request: REQUEST, tuple: TUPLE } = LAYOUT;
 
 /** Numbered from 1 as in `bpf/abi.h`. */
 const REASONS: readonly (FlowReason | undefined)[] = [
@@ -200,11 +200,12 @@ function readTuple(bytes: Buffer, at: number): Tuple {
   return tuple;
 }
 
-/** The tuple of packets from the far end to the shell. */
-export function writeEndpoints(bytes: Buffer, at: number, ends: ConnectionEndpoints): boolean {
-  const { words, isIpv4 } = tupleOf(ends.remote, ends.local);
-  for (let i = 0; i < TUPLE_WORDS; i++) bytes.writeUInt32BE(words[i] as number, at + 4 * i);
-  return isIpv4;
+/** The tuple of packets from the far end to the shell. Gives whether it is IPv4. */
+export function writeEndpoints(bytes: Buffer, at: number, { local, remote }: ConnectionEndpoints): boolean {
+  bytes.writeUInt16BE(remote.port, at + TUPLE.ports);
+  bytes.writeUInt16BE(local.port, at + TUPLE.ports + 2);
+  writeAddress(bytes, local.address, at + TUPLE.destination);
+  return writeAddress(bytes, remote.address, at + TUPLE.source);
 }
 
 /** In `consumed` and `injected` the peer comes first, then the core. */

@@ -66,8 +66,8 @@ export function writeRestored(bytes: Buffer, flow: RestoreRequest, options: Writ
 
 function writeHistory(bytes: Buffer, history: RestoreRequest['past']['history'], epochOffset: number): void {
   const opened = Math.round((history[0]?.at ?? 0) - epochOffset);
-  // Before this machine was started, perhaps.
-  bytes.writeBigInt64LE(BigInt(opened), FLOW.opened);
+  // Negative where that was before this machine was started.
+  writeInt64(bytes, opened, FLOW.opened);
   for (const { state, at } of history) {
     const i = FLOW_STATES.indexOf(state) - 1;
     if (i < 0) continue;
@@ -93,8 +93,8 @@ function writeConnection(
     (saved.ecn ? ConnBit.Ecn : 0) |
     (hasFin ? ConnBit.FinReported : 0);
   bytes.writeUInt16LE(bits, far + SENDER.conn_bits);
-  bytes.writeBigUInt64LE(BigInt(packets), at + CONN.packets);
-  bytes.writeBigUInt64LE(BigInt(count), far + SENDER.bytes);
+  writeInt64(bytes, packets, at + CONN.packets);
+  writeInt64(bytes, count, far + SENDER.bytes);
   bytes.writeUInt32LE(saved.delta, at + CONN.delta);
   bytes.writeUInt32LE(saved.tsDelta, at + CONN.ts_delta);
   bytes.writeUInt32LE(saved.toldAck, at + CONN.told_ack);
@@ -107,4 +107,10 @@ function writeConnection(
   bytes.writeUInt8(saved.shellScale, shell + SENDER.scale);
   bytes.writeUInt8(SenderBit.SynSeen | (hasFin ? SenderBit.FinSeen : 0), far + SENDER.bits);
   bytes.writeUInt8(SenderBit.SynSeen, shell + SENDER.bits);
+}
+
+/** A whole number of up to 53 bits; no BigInt is made for it. */
+function writeInt64(bytes: Buffer, value: number, at: number): void {
+  bytes.writeUInt32LE(value >>> 0, at);
+  bytes.writeInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }

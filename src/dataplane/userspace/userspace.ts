@@ -127,7 +127,7 @@ export class UserspaceDataPlane implements DataPlane {
     this.sender.stop();
   }
 
-  async restore(flows: readonly RestoreRequest[]): Promise<string[]> {
+  async restore(flows: Iterable<RestoreRequest>): Promise<string[]> {
     const { clock, log } = this.options;
     const restored: string[] = [];
     for (const { id, outer, inner, saved, past, teardown } of flows) {

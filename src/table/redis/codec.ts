@@ -15,21 +15,21 @@ import {
   type TeardownMode,
 } from '../../flow/state.js';
 import { SutureError } from '../../platform/errors.js';
-import { type Endpoint, formatEndpoint, parseEndpoint } from '../../wire/endpoint.js';
+import { formatEndpoint } from '../../wire/endpoint.js';
 import type { FlowRecord } from '../port.js';
+import { FieldNames, Fields, wholeNumber } from './fields.js';
 import { LAYOUT } from './keys.js';
 import { savedFrom, savedText } from './saved.js';
 
 export type FlowHash = Readonly<Record<string, string>>;
-/** Its names and values in turn. */
-export type FlowTexts = readonly string[];
 
-/** As `encodeRecord` writes them. */
-const FIELDS = [
+/** As `encodeRecord` writes them: Redis keeps their order while a hash is compact. */
+const NAMES = new FieldNames([
   ...['v', 'state', 'reason', 'agent', 'outer.local', 'outer.remote', 'inner.local', 'inner.remote'],
   ...['up', 'down', 'toShell', 'opened', 'enabled', 'stitched', 'closed', 'openedBy', 'teardown', 'cause'],
   ...['stitch.outer', 'stitch.inner', 'history'],
-];
+]);
+const fields = new Fields(NAMES);
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
@@ -64,12 +64,12 @@ export function encodeRecord(record: FlowRecord): Record<string, string> {
 }
 
 export function decodeRecord(key: string, id: string, hash: FlowHash): FlowRecord {
-  return decodeTexts(key, id, Object.entries(hash).flat());
+  return decodeText(key, id, Object.entries(hash).flat().join('\0'));
 }
 
-/** Throws SUT_TABLE_LAYOUT for what is no record of this layout. */
-export function decodeTexts(key: string, id: string, texts: FlowTexts): FlowRecord {
-  const fields = new Fields(key, texts);
+/** `text`: the hash's names and values in turn, with NULs between. Throws SUT_TABLE_LAYOUT for what is no record of this layout. */
+export function decodeText(key: string, id: string, text: string): FlowRecord {
+  fields.read(key, text);
   const layout = fields.number('v');
   if (layout > LAYOUT) {
     throw new SutureError(
@@ -81,26 +81,27 @@ export function decodeTexts(key: string, id: string, texts: FlowTexts): FlowReco
   // Filled step by step: a switch that starts decodes 100,000 of them, and each object on the way to one counts.
   const record: Writable<FlowRecord> = {
     id,
-    state: fields.state(fields.text('state')),
-    agent: fields.text('agent'),
+    state: stateIn('state'),
+    agent: fields.string('agent'),
     outer: { local: fields.endpoint('outer.local'), remote: fields.endpoint('outer.remote') },
     inner: { local: fields.endpoint('inner.local'), remote: fields.endpoint('inner.remote') },
-    up: fields.counters('up'),
-    down: fields.counters('down'),
-    toShellStitched: fields.counters('toShell'),
+    up: countersIn('up'),
+    down: countersIn('down'),
+    toShellStitched: countersIn('toShell'),
     openedAt,
-    history: fields.history('history', openedAt),
+    history: historyIn('history', openedAt),
   };
+  for (const name of ['reason', 'enabled', 'stitched', 'closed']) fields.require(name);
   // A name that a newer version has added is passed on as it is: it is for people.
-  if (fields.text('reason') !== '') record.reason = fields.text('reason') as FlowReason;
-  if (fields.text('enabled') !== '') record.enabledAt = fields.number('enabled');
-  if (fields.text('stitched') !== '') record.stitchedAt = fields.number('stitched');
-  if (fields.text('closed') !== '') record.closedAt = fields.number('closed');
+  if (fields.has('reason')) record.reason = fields.string('reason') as FlowReason;
+  if (fields.has('enabled')) record.enabledAt = fields.number('enabled');
+  if (fields.has('stitched')) record.stitchedAt = fields.number('stitched');
+  if (fields.has('closed')) record.closedAt = fields.number('closed');
   // These came later than the first records of this layout, so they may be missing.
-  if (fields.has('openedBy')) record.openedBy = fields.openedBy('openedBy');
-  if (fields.has('cause')) record.stitchCause = fields.cause('cause');
-  if (fields.has('teardown')) record.teardown = fields.teardown('teardown');
-  const saved = fields.saved('stitch.outer', 'stitch.inner');
+  if (fields.has('openedBy')) record.openedBy = openedByIn('openedBy');
+  if (fields.has('cause')) record.stitchCause = causeIn('cause');
+  if (fields.has('teardown')) record.teardown = teardownIn('teardown');
+  const saved = savedIn('stitch.outer', 'stitch.inner');
   if (saved) record.saved = saved;
   return record;
 }
@@ -122,122 +123,59 @@ function signed(value: number): string {
   return value < 0 ? String(value) : `+${value}`;
 }
 
-/** Reads fields, and says of which key and field it is when one can't be read. */
-class Fields {
-  constructor(
-    private readonly key: string,
-    private readonly texts: FlowTexts,
-  ) {}
-
-  text(name: string): string {
-    return this.find(name) ?? this.fail(name);
-  }
-
-  /** First where Redis has it when `encodeRecord` wrote the hash at once, and all of it is compact. */
-  private find(name: string): string | undefined {
-    const { texts } = this;
-    const usual = PLACES.get(name) ?? 0;
-    if (texts[usual] === name) return texts[usual + 1];
-    for (let i = 0; i < texts.length; i += 2) if (texts[i] === name) return texts[i + 1];
-    return undefined;
-  }
-
-  number(name: string): number {
-    const text = this.text(name);
-    const value = Number(text);
-    return text === '' || !Number.isFinite(value) ? this.fail(name) : value;
-  }
-
-  state(text: string | undefined): FlowState {
-    return FLOW_STATES.find((state) => state === text) ?? this.fail('state');
-  }
-
-  endpoint(name: string): Endpoint {
-    return parseEndpoint(this.text(name)) ?? this.fail(name);
-  }
-
-  /** "12 3400" */
-  counters(name: string): DirectionCounters {
-    const text = this.text(name);
-    const blank = text.indexOf(' ');
-    const [packets, bytes] = [wholeNumber(text, 0, blank), wholeNumber(text, blank + 1, text.length)];
-    if (packets === undefined || bytes === undefined) return this.fail(name);
-    return { packets, bytes };
-  }
-
-  history(name: string, openedAt: number): FlowRecord['history'] {
-    const text = this.text(name);
-    const steps: FlowRecord['history'][number][] = [];
-    for (let from = 0, end = 0; from < text.length; from = end + 1) {
-      end = text.indexOf(' ', from);
-      if (end < 0) end = text.length;
-      const state = wholeNumber(text, from, from + 1);
-      const after = wholeNumber(text, from + 2, end);
-      const sign = text[from + 1];
-      if (state === undefined || after === undefined || (sign !== '+' && sign !== '-'))
-        return this.fail(name);
-      steps.push({
-        state: FLOW_STATES[state] ?? this.fail('state'),
-        at: sign === '+' ? openedAt + after : openedAt - after,
-      });
-    }
-    return steps;
-  }
-
-  /** It is there, and set. */
-  has(name: string): boolean {
-    return (this.find(name) ?? '') !== '';
-  }
-
-  openedBy(name: string): 'peer' | 'core' {
-    const text = this.text(name);
-    return text === 'peer' || text === 'core' ? text : this.fail(name);
-  }
-
-  cause(name: string): readonly string[] {
-    try {
-      const cause: unknown = JSON.parse(this.text(name));
-      if (Array.isArray(cause)) return cause.map(String);
-    } catch {
-      // Said below.
-    }
-    return this.fail(name);
-  }
-
-  teardown(name: string): TeardownMode {
-    const text = this.text(name);
-    return TEARDOWN_MODES.find((mode) => mode === text) ?? this.fail(name);
-  }
-
-  saved(outer: string, inner: string): SavedFlow | undefined {
-    try {
-      return savedFrom(this.find(outer) ?? '', this.find(inner) ?? '');
-    } catch {
-      return this.fail(outer);
-    }
-  }
-
-  private fail(name: string): never {
-    const found = this.find(name);
-    throw new SutureError(
-      'SUT_TABLE_LAYOUT',
-      `${this.key} is no record of layout ${LAYOUT}: its field ${name} is ${found === undefined ? 'missing' : JSON.stringify(found.slice(0, 80))}`,
-    );
-  }
+function stateIn(name: string): FlowState {
+  const text = fields.string(name);
+  return FLOW_STATES.find((state) => state === text) ?? fields.fail(name);
 }
 
-/** Of each field among the texts of a hash. */
-const PLACES: ReadonlyMap<string, number> = new Map(FIELDS.map((name, i) => [name, 2 * i]));
-const [ZERO, NINE] = [0x30, 0x39];
+function countersIn(name: string): DirectionCounters {
+  const [packets, bytes] = fields.pair(name);
+  return { packets, bytes };
+}
 
-/** Of the digits from `from` to `end`; undefined where there are others, or none. */
-function wholeNumber(text: string, from: number, end: number): number | undefined {
-  if (end <= from || end > text.length) return undefined;
-  let value = 0;
-  for (let i = from; i < end; i++) {
-    const code = text.charCodeAt(i);
-    if (code < ZERO || code > NINE) return undefined;
-    value = value * 10 + (code - ZERO);
+function historyIn(name: string, openedAt: number): FlowRecord['history'] {
+  const text = fields.string(name);
+  const steps: FlowRecord['history'][number][] = [];
+  for (let from = 0, end = 0; from < text.length; from = end + 1) {
+    end = text.indexOf(' ', from);
+    if (end < 0) end = text.length;
+    const state = wholeNumber(text, from, from + 1);
+    const after = wholeNumber(text, from + 2, end);
+    const sign = text[from + 1];
+    if (state === undefined || after === undefined || (sign !== '+' && sign !== '-'))
+      return fields.fail(name);
+    steps.push({
+      state: FLOW_STATES[state] ?? fields.fail('state'),
+      at: sign === '+' ? openedAt + after : openedAt - after,
+    });
   }
-  return value;
+  return steps;
+}
+
+function openedByIn(name: string): 'peer' | 'core' {
+  const text = fields.string(name);
+  return text === 'peer' || text === 'core' ? text : fields.fail(name);
+}
+
+function causeIn(name: string): readonly string[] {
+  try {
+    const cause: unknown = JSON.parse(fields.string(name));
+    if (Array.isArray(cause)) return cause.map(String);
+  } catch {
+    // Said below.
+  }
+  return fields.fail(name);
+}
+
+function teardownIn(name: string): TeardownMode {
+  const text = fields.string(name);
+  return TEARDOWN_MODES.find((mode) => mode === text) ?? fields.fail(name);
+}
+
+function savedIn(outer: string, inner: string): SavedFlow | undefined {
+  try {
+    return savedFrom(fields.stringOrNone(outer), fields.stringOrNone(inner));
+  } catch {
+    return fields.fail(outer);
+  }
 }

@@ -2,7 +2,7 @@
 import { redisName } from '../../platform/config/index.js';
 import { SutureError } from '../../platform/errors.js';
 import { type FlowFilter, type FlowReader, type FlowRecord, listed } from '../port.js';
-import { decodeRecord, decodeTexts } from './codec.js';
+import { decodeRecord, decodeText } from './codec.js';
 import { faultOf } from './faults.js';
 import { type Keys, keysOf, LAYOUT } from './keys.js';
 import { Link, type LinkOptions } from './link.js';
@@ -44,16 +44,16 @@ export async function readRecords(link: Link, keys: Keys, ids: readonly string[]
 export async function loadRecords(link: Link, keys: Keys, ids: readonly string[]): Promise<FlowRecord[]> {
   const records: FlowRecord[] = [];
   const batchAt = (from: number): readonly string[] => ids.slice(from, from + LOAD_BATCH);
-  let reading: Promise<string[][]> | undefined;
+  let reading: Promise<readonly string[]> | undefined;
   for (let from = 0; from < ids.length; from += LOAD_BATCH) {
     const replies = await (reading ?? readFlows(link, keys, batchAt(from)));
     const next = batchAt(from + LOAD_BATCH);
     reading = next.length > 0 ? readFlows(link, keys, next) : undefined;
     // Nobody waits for it when a record is refused.
     reading?.catch(() => {});
-    for (const [i, texts] of replies.entries()) {
+    for (const [i, text] of replies.entries()) {
       const id = ids[from + i] ?? '';
-      if (texts.length > 0) records.push(decodeTexts(keys.flow(id), id, texts));
+      if (text !== '') records.push(decodeText(keys.flow(id), id, text));
     }
   }
   return records;

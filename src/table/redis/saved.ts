@@ -8,6 +8,9 @@
 import type { SavedConnection, SavedFlow } from '../../flow/restore.js';
 
 const VERSION = 1;
+const BASE = 36;
+const NONE = -1;
+const [BLANK, ZERO, NINE, LOWER_A, LOWER_Z] = [0x20, 0x30, 0x39, 0x61, 0x7a];
 const SCALES = 16;
 const Bit = { timestamps: 1, sack: 2, ecn: 4 } as const;
 
@@ -28,7 +31,7 @@ export function savedText(saved: SavedConnection | undefined): string {
     saved.shellMss,
     bits,
   ];
-  return numbers.map((number) => number?.toString(36) ?? '').join(' ');
+  return numbers.map((number) => number?.toString(BASE) ?? '').join(' ');
 }
 
 /** Undefined for nothing, and for what a newer version wrote; throws for what is neither. */
@@ -40,11 +43,11 @@ export function savedFrom(outer: string, inner: string): SavedFlow | undefined {
 
 function connectionFrom(text: string): SavedConnection | undefined {
   if (text === '') return undefined;
-  const fields = text.split(' ');
-  if (fields[0] !== VERSION.toString(36)) return undefined;
+  const numbers = numbersIn(text);
+  if (numbers[0] !== VERSION) return undefined;
   const word = (i: number): number => {
-    const value = Number.parseInt(fields[i] ?? '', 36);
-    if (value >= 0 && value < 2 ** 32) return value;
+    const value = numbers[i];
+    if (value !== undefined && value >= 0 && value < 2 ** 32) return value;
     throw new TypeError(`not a saved connection: ${text}`);
   };
   const [scales, bits] = [word(7), word(10)];
@@ -62,5 +65,25 @@ function connectionFrom(text: string): SavedConnection | undefined {
     farAck: word(4),
     toldAck: word(5),
   };
-  return fields[6] === '' ? connection : { ...connection, finEnd: word(6) };
+  return numbers[6] === NONE ? connection : { ...connection, finEnd: word(6) };
+}
+
+/** Of base 36 with blanks between: `NONE` for nothing, and NaN for what is no number. */
+function numbersIn(text: string): number[] {
+  const numbers: number[] = [];
+  let value = NONE;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === BLANK) {
+      numbers.push(value);
+      value = NONE;
+      continue;
+    }
+    let digit = Number.NaN;
+    if (code >= ZERO && code <= NINE) digit = code - ZERO;
+    else if (code >= LOWER_A && code <= LOWER_Z) digit = code - LOWER_A + 10;
+    value = (value === NONE ? 0 : value * BASE) + digit;
+  }
+  numbers.push(value);
+  return numbers;
 }
