@@ -69,7 +69,8 @@ export class Generation {
       if (plane.kind === 'userspace') await this.discovery.start();
       await this.settle();
     } catch (error) {
-      await this.stop(AbortSignal.abort());
+      // Without a data path nothing has to drain, and the lease that the control thread may have by then is given back.
+      await this.stop(this.plane && AbortSignal.abort());
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 /** A switch with its table in Redis: what others see, what happens without Redis, and what a start finds. */
+import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { Program } from '../../src/lab/program.js';
 import { LOCAL_TABLE, startRedis } from '../../src/lab/redis.js';
@@ -129,4 +130,21 @@ t.test('a table in Redis', async (t) => {
       await checkClosed(t, rig, result);
     },
   );
+});
+
+t.test('a switch without a data path ends with the reason, and keeps the lease from nobody', async (t) => {
+  const rig = await Rig.up(t);
+  await startRedis(rig.stage);
+  const file = rig.file('no-folder');
+  writeFileSync(file, '');
+  // It would last far longer than the test.
+  const redis = { lease: 300, timeout: 5 };
+  const start = rig.stage.startSwitch({ dataplane: 'kernel', bpffs: file, table: LOCAL_TABLE, redis });
+  await t.rejects(start, { message: /SUT_DATAPLANE_UNAVAILABLE/ });
+  const token = await rig.tool('s', ['redis-cli', 'hget', 'suture:{default}:lease', 'token']);
+  t.equal(token.trim(), '', 'nobody has the lease');
+  await rig.startPath({ switchConfig: { table: LOCAL_TABLE } });
+  const one = { host: addressOf('a', 4), port: HTTP_PORT, mode: 'both', bytes: BYTES, seed: 1 } as const;
+  const result = await transferStitched(rig, one);
+  checkTransfer(t, result, BYTES);
 });
