@@ -56,10 +56,14 @@ export async function underTraffic<T>(
   );
   await program.line(/^\{"open"/, STITCH_MS);
   const { stage, clock } = lab;
+  let stitched = 0;
   await stage.until(
-    async () => (await stage.admin.flows({ agent: 'a1', state: 'stitched' })).length === CONNECTIONS,
+    async () => {
+      stitched = (await stage.admin.flows({ agent: 'a1', state: 'stitched' })).length;
+      return stitched === CONNECTIONS;
+    },
     STITCH_MS,
-    () => 'the connections of the traffic are not stitched',
+    () => `${stitched} connections of the traffic's ${CONNECTIONS} are stitched`,
   );
   const before = await segmentsSentAgain(lab.prefix, FAR_ENDS);
   writeFileSync(go, '');

@@ -56,7 +56,8 @@ export interface MidcomBackend {
   close(id: string): Promise<FlowSnapshot>;
   /** Rejects with SUT_FLOW_UNKNOWN for a flow that it does not have. */
   status(id: string): Promise<FlowSnapshot>;
-  list(): Promise<FlowSnapshot[]>;
+  /** Those of these flows that it has. What it has besides is not looked at: that may be a hundred thousand. */
+  list(ids: readonly string[]): Promise<FlowSnapshot[]>;
   onEvent(listener: (event: FlowEvent) => void): void;
 }
 

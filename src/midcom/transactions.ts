@@ -207,9 +207,10 @@ export class Transactions {
   }
 
   async list(agent: Agent): Promise<FlowSnapshot[]> {
-    const all = agent.flows.size === 0 ? [] : await this.options.backend.list();
-    return all.flatMap((flow) => {
-      const record = agent.flows.get(flow.id);
+    const { flows } = agent;
+    const listed = flows.size === 0 ? [] : await this.options.backend.list([...flows.keys()]);
+    return listed.flatMap((flow) => {
+      const record = flows.get(flow.id);
       if (record === undefined || record.rule === 'reserving') return [];
       return [{ ...flow, ends: { outer: record.outer, inner: record.inner } }];
     });

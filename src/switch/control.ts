@@ -258,8 +258,11 @@ export class Control implements MidcomBackend {
     return record;
   }
 
-  list(): Promise<FlowSnapshot[]> {
-    return this.flows({});
+  async list(ids: readonly string[]): Promise<FlowSnapshot[]> {
+    const { plane, table } = this.parts;
+    const records = await Promise.all(ids.map((id) => table.get(id)));
+    const known = records.filter((record) => record !== undefined);
+    return this.refreshed(known, await plane.list(false, ids));
   }
 
   onEvent(listener: (event: FlowEvent) => void): void {
@@ -278,20 +281,21 @@ export class Control implements MidcomBackend {
     const records = listed(table.records(), filter);
     const isPart = filter.state !== undefined || filter.agent !== undefined;
     const live = await plane.list(false, isPart ? records.map(({ id }) => id) : undefined);
-    const byId = new Map(live.map((snapshot) => [snapshot.id, snapshot]));
-    return records.map((record) => this.refreshed(record, byId.get(record.id)));
+    return this.refreshed(records, live);
   }
 
   async flow(id: string): Promise<FlowRecord | undefined> {
     const record = await this.parts.table.get(id);
     if (!record) return undefined;
-    const [live] = await this.parts.plane.list(false, [id]);
-    return this.refreshed(record, live);
+    return this.refreshed([record], await this.parts.plane.list(false, [id]))[0];
   }
 
-  private refreshed(record: FlowRecord, live: FlowSnapshot | undefined): FlowRecord {
-    const identity = this.identities.get(record.id);
-    return live && identity ? recordOf(identity, live) : record;
+  private refreshed(records: readonly FlowRecord[], snapshots: readonly FlowSnapshot[]): FlowRecord[] {
+    const byId = new Map(snapshots.map((snapshot) => [snapshot.id, snapshot]));
+    return records.map((record) => {
+      const [live, identity] = [byId.get(record.id), this.identities.get(record.id)];
+      return live && identity ? recordOf(identity, live) : record;
+    });
   }
 
   private async take(told: FlowEvent): Promise<void> {

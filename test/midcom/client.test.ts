@@ -4,6 +4,7 @@ import { systemClock } from '../../src/platform/clock.js';
 import { SutureError } from '../../src/platform/errors.js';
 import type { Endpoint } from '../../src/wire/endpoint.js';
 import { client, clientScene, inner, OFFSETS, outer } from './support/clients.js';
+import { snapshot } from './support/fake-backend.js';
 import { FakeClock } from './support/fake-clock.js';
 import { CutProxy, Rig, recordingLog, until } from './support/rig.js';
 
@@ -25,6 +26,15 @@ t.test('the life of a flow', async (t) => {
   t.match(released, { id: flow.id, state: 'closed', reason: 'released' });
   await t.rejects(shell.release(flow.id), { code: 'SUT_FLOW_UNKNOWN' });
   t.strictSame([shell.changes, core.changes], [['opened'], ['opened']]);
+});
+
+t.test('a list looks at the flows of its agent, and at no others', async (t) => {
+  const { rig, core, shell } = await clientScene(t);
+  const flow = await shell.pair(outer, inner);
+  rig.backend.flows.set("another's", snapshot("another's", 'stitched'));
+  rig.backend.listed.length = 0;
+  for (const agent of [shell, core]) t.match(await agent.list(), [{ id: flow.id }]);
+  t.strictSame(rig.backend.listed, [[flow.id], [flow.id]]);
 });
 
 t.test('a failure keeps its code, and one of a newer switch its name', async (t) => {

@@ -17,6 +17,8 @@ export class FakeBackend implements MidcomBackend {
   readonly teardowns = new Map<string, string>();
   readonly proceeded: string[] = [];
   readonly pairs: AgentPairRequest[] = [];
+  /** What was asked for by each list. */
+  readonly listed: (readonly string[])[] = [];
   /** The next call of this name rejects with it. */
   readonly failures = new Map<string, SutureError>();
   /** Calls of this name wait for it. */
@@ -84,9 +86,10 @@ export class FakeBackend implements MidcomBackend {
     return flow;
   }
 
-  async list(): Promise<FlowSnapshot[]> {
+  async list(ids: readonly string[]): Promise<FlowSnapshot[]> {
     await this.enter('list');
-    return [...this.flows.values()];
+    this.listed.push(ids);
+    return ids.flatMap((id) => this.flows.get(id) ?? []);
   }
 
   onEvent(listener: (event: FlowEvent) => void): void {
