@@ -18,7 +18,7 @@ import { TABLE_AGENTS, tableFlowId } from './support/table-flows.js';
 import { type Looks, looksAt } from './support/table-looks.js';
 import { conclude, type TableSamples, type TrafficStart } from './support/table-result.js';
 import { type Start, TableSwitch } from './support/table-starts.js';
-import { TRAFFIC_PORT, underTraffic } from './support/table-traffic.js';
+import { LAST_IN_LINE, TRAFFIC_PORT, underTraffic } from './support/table-traffic.js';
 import { numberText, tickText } from './support/text.js';
 
 const FLOWS = Number(process.env.SUTURE_BENCH_FLOWS ?? 100_000);
@@ -37,7 +37,8 @@ const benchmark: Benchmark = {
   run: (context) =>
     withLabs(context, { suture: {} }, async ({ suture }) => {
       const client = await compileNative('echo-client', suture.folder);
-      await startEchoServer(suture, await compileNative('echo-server', suture.folder), 'wherever');
+      const server = await compileNative('echo-server', suture.folder);
+      await startEchoServer(suture, server, 'wherever', LAST_IN_LINE);
       await startRedis(suture.stage);
       const samples = await measure(context, suture, client);
       return conclude('kernel', samples);

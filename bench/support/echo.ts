@@ -51,9 +51,10 @@ export async function startEchoServer(
   lab: Lab,
   program: string,
   where: 'own processor' | 'wherever' = 'own processor',
+  by: readonly string[] = [],
 ): Promise<Program> {
   const cpu = where === 'wherever' ? String(ANYWHERE) : processor(1);
-  const argv = [program, endpointOf('b', ECHO_PORT), cpu];
+  const argv = [...by, program, endpointOf('b', ECHO_PORT), cpu];
   const started = lab.start('echo-server', 'b', argv);
   await started.line(/^ready$/, START_MS);
   return started;

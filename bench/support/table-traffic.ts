@@ -19,8 +19,8 @@ const SPARE_MS = 30_000;
 /** Before the kill, and after the start. */
 const LEAD_MS = 500;
 const ANYWHERE = '-1';
-/** It never rests, and a switch that starts must not wait for its turn behind it. */
-const LAST_IN_LINE = ['nice', '-n', '19'];
+/** Both ends never rest; on hosts of their own they would not take the switch's processors. */
+export const LAST_IN_LINE = ['nice', '-n', '19'];
 
 export interface Traffic {
   readonly roundTrips: number;
