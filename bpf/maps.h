@@ -149,6 +149,8 @@ struct emission {
 	u8 made;
 	u8 to_shell;
 	u16 unused;
+	/* Of its hash, where it is to have another than the packet at hand: see hash_to_far in mapping.h. */
+	u32 hash_top;
 };
 
 /* What a lookup found. For some milliseconds it is not asked again: a lookup costs as much as the rest of a packet. */
@@ -183,6 +185,9 @@ struct work {
 	u32 is_ipv6;
 	u32 ttl;
 	u32 ifindex;
+	/* Of the packet's hash as it came, and as it is to be when it goes on to the host; 0 for none. */
+	u16 hash_top;
+	u16 wanted_hash_top;
 	/* The checksum was left to the interface. */
 	u32 partial;
 	/* Offsets of options in the TCP header; 0 for none. */

@@ -133,6 +133,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	if (!is_used(f) || (u16)f->generation != (u16)generation) {
 		result = STEP_UNKNOWN;
 	} else if (from_shell) {
+		w->wanted_hash_top = hash_to_far(x);
 		if (!tuple_equal(&x->tuple, &w->reversed) || (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP))
 			result = STEP_UNKNOWN;
 		else
@@ -146,6 +147,7 @@ static __always_inline int step(struct work *w, struct flow *f, const struct pla
 	} else if (f->state == STATE_CLOSED && f->mode <= MODE_CLAMP) {
 		result = STEP_UNKNOWN;
 	} else {
+		note_hash(w, y);
 		step_from_far(w, f, x, y, inner);
 	}
 	if (w->move_count)
@@ -215,6 +217,7 @@ static __always_inline int receive(struct __sk_buff *skb, struct work *w)
 		if (w->swallowed)
 			count(COUNT_SWALLOWED);
 	} else {
+		take_hash(skb, w->wanted_hash_top);
 		count(COUNT_PASSED);
 	}
 	if (w->unpaired_over)
@@ -243,6 +246,8 @@ int suture_ingress(struct __sk_buff *skb)
 	count(COUNT_RECEIVED);
 	begin(w);
 	w->ifindex = skb->ingress_ifindex;
+	w->hash_top = skb->hash >> 16;
+	w->wanted_hash_top = 0;
 	if (kind == FRAME_ICMP)
 		return receive_icmp(skb, w);
 	if (kind != FRAME_TCP) {
