@@ -1,8 +1,10 @@
 /** Records of flows and what the data path says of them, put together; also those of a run before this one. */
+
 import type { FlowSnapshot, FlowStates, RestoreRequest } from '../dataplane/port.js';
 import { isRestorable } from '../flow/restore.js';
 import { FLOW_STATES, type FlowState } from '../flow/state.js';
 import type { AdoptedFlow } from '../midcom/transactions.js';
+import type { Writable } from '../platform/writable.js';
 import { lostFlow } from '../table/lost.js';
 import type { FlowRecord } from '../table/port.js';
 import { turnRestore, turnSnapshot } from './orientation.js';
@@ -12,8 +14,6 @@ export type Identity = Pick<
   FlowRecord,
   'id' | 'agent' | 'outer' | 'inner' | 'openedAt' | 'enabledAt' | 'openedBy' | 'stitchCause' | 'teardown'
 >;
-
-type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** What a data path says of a flow in brief. */
 export interface Live {

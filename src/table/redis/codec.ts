@@ -15,6 +15,7 @@ import {
   type TeardownMode,
 } from '../../flow/state.js';
 import { SutureError } from '../../platform/errors.js';
+import type { Writable } from '../../platform/writable.js';
 import { formatEndpoint } from '../../wire/endpoint.js';
 import type { FlowRecord } from '../port.js';
 import { FieldNames, Fields, wholeNumber } from './fields.js';
@@ -30,8 +31,6 @@ const NAMES = new FieldNames([
   ...['stitch.outer', 'stitch.inner', 'history'],
 ]);
 const fields = new Fields(NAMES);
-
-type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 export function encodeRecord(record: FlowRecord): Record<string, string> {
   const { state, reason = '', agent, outer, inner, openedAt, history } = record;

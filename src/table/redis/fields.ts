@@ -25,7 +25,7 @@ const [ZERO, NINE, OPENING] = [0x30, 0x39, 0x5b];
 
 /** One serves for many hashes, one after the other. */
 export class Fields {
-  text = '';
+  private text = '';
   private key = '';
   private readonly starts: Int32Array;
   private readonly ends: Int32Array;
