@@ -121,6 +121,14 @@ function figures(samples: Samples): Figure[] {
         TARGETS.haproxy,
       ),
     ),
+    ...STREAMS.map((streams) =>
+      figure(
+        `throughput-ceiling-${streams}`,
+        `throughput, the two ends on a cable / HAProxy with splice, ${named(streams)}`,
+        '',
+        ratios(mbits(samples, streams, 'cable'), mbits(samples, streams, 'haproxy')),
+      ),
+    ),
     figure(
       'shell-bytes',
       'bytes of a stitched flow that crossed the shell',
@@ -146,6 +154,11 @@ function table(samples: Samples, streams: Streams): Table {
   const own = samples[streams];
   const cost = (name: RivalName, cores: (cpu: CpuUse) => number): string =>
     numberText(median(perGbit(own[name], cores)));
+  const all = (name: RivalName): number[] => perGbit(own[name], (cpu) => cpu.all);
+  const overCable = (name: RivalName): string => {
+    const cable = all('cable');
+    return numberText(median(all(name).map((cores, run) => cores - (cable[run] ?? Number.NaN))));
+  };
   return {
     title: `${streams} ${streams === 1 ? 'stream' : 'streams'}: Mbit/s, median (min … max), and cores per Gbit/s`,
     headings: [
@@ -153,6 +166,7 @@ function table(samples: Samples, streams: Streams): Table {
       '>MBIT/S',
       '>STITCHED IS',
       '>ALL',
+      '>OVER CABLE',
       '>PROGRAMS OF A',
       '>OF S',
       '>OF E AND B',
@@ -163,7 +177,8 @@ function table(samples: Samples, streams: Streams): Table {
       name,
       spreadText(spreadOf(mbits(samples, streams, name))),
       `× ${numberText(median(ratios(mbits(samples, streams, 'stitched'), mbits(samples, streams, name))))}`,
-      cost(name, ({ all }) => all),
+      numberText(median(all(name))),
+      overCable(name),
       cost(name, ({ hosts }) => hosts.a),
       cost(name, ({ hosts }) => hosts.s),
       cost(name, ({ hosts }) => hosts.e + hosts.b),

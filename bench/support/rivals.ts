@@ -1,6 +1,7 @@
 /**
  * Who is compared, all between the same E and the same server on the same kind of B:
  *
+ *   cable    E to B by a cable of their own, without S: what the two ends can do by themselves, the most that any path can give
  *   routed   E to B, forwarded by a host S that does nothing else
  *   nat      the same with destination and source NAT on S (nftables), the addresses being rewritten both ways
  *   haproxy  relayed on A by HAProxy, TCP mode, with splice(2)
@@ -18,7 +19,16 @@ import { SutureError } from '#suture/platform/errors.js';
 import type { Lab, Roles, SutureConfig } from './labs.js';
 import { NGINX_STREAM_MODULE } from './tools.js';
 
-export const RIVALS = ['routed', 'nat', 'haproxy', 'nginx', 'beside', 'relayed', 'stitched'] as const;
+export const RIVALS = [
+  'cable',
+  'routed',
+  'nat',
+  'haproxy',
+  'nginx',
+  'beside',
+  'relayed',
+  'stitched',
+] as const;
 export type RivalName = (typeof RIVALS)[number];
 
 export interface Rival {
@@ -33,15 +43,17 @@ const HAPROXY_PORT = 7001;
 const NGINX_PORT = 7002;
 const RELAYED_PORT = 7003;
 const STITCHED_PORT = 7004;
+const CABLE = 'cable';
 const START_MS = 10_000;
 
 export interface RivalLabs {
+  readonly cable: Lab;
   readonly plain: Lab;
   readonly nat: Lab;
   readonly suture: Lab;
 }
 
-export const RIVAL_LABS = { plain: {}, nat: {}, suture: {} } as const;
+export const RIVAL_LABS = { cable: {}, plain: {}, nat: {}, suture: {} } as const;
 
 export interface Field {
   readonly rivals: readonly Rival[];
@@ -57,6 +69,7 @@ export async function startRivals(
   const routes = [route(RELAYED_PORT, corePort, 'never'), route(STITCHED_PORT, corePort, 'now')];
   const [roles] = await Promise.all([
     labs.suture.startSuture({ ...config, routes }),
+    startCable(labs.cable),
     startNat(labs.nat, corePort),
     startHaproxy(labs.plain, corePort),
     startNginx(labs.plain, corePort),
@@ -69,6 +82,7 @@ export async function startRivals(
     port,
   });
   const rivals = [
+    rival('cable', labs.cable, core, corePort),
     rival('routed', labs.plain, core, corePort),
     rival('nat', labs.nat, legOf('e').switchAddress4, corePort),
     rival('haproxy', labs.plain, shell, HAPROXY_PORT),
@@ -78,6 +92,30 @@ export async function startRivals(
     rival('stitched', labs.suture, shell, STITCHED_PORT),
   ];
   return { rivals, roles };
+}
+
+/** The two ends keep their addresses; only the way between them is another. */
+async function startCable(lab: Lab): Promise<void> {
+  const hosts = ['e', 'b'] as const;
+  const link = [
+    'ip',
+    'link',
+    'add',
+    CABLE,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    CABLE,
+    'netns',
+    lab.namespace('b'),
+  ];
+  await lab.tool('e', link);
+  for (const host of hosts) await lab.tool(host, ['ip', 'link', 'set', CABLE, 'up']);
+  for (const [host, far] of [hosts, hosts.toReversed()] as const) {
+    const [to, from] = [addressOf(far, 4), addressOf(host, 4)];
+    await lab.tool(host, ['ip', 'route', 'add', `${to}/32`, 'dev', CABLE, 'src', from]);
+  }
 }
 
 function natRules(corePort: number): string {
