@@ -1,8 +1,8 @@
 /**
- * `npm test [-- FILE…]`: the set-up, then all tests (or the given files). Unit tests run two at a time; the
- * end-to-end ones, which share the machine's two cores with a whole lab, run one after the other, on the
- * userspace data path and then on the kernel one. The last
- * line is `N passed, N failed`; the exit code is 0 only when tap says so of every run.
+ * `npm test [-- FILE…]`: the set-up, then all tests (or the given files). Unit tests run two at a time; then the
+ * end-to-end ones, a few at a time since most of them wait more than they compute, on the userspace and on the kernel
+ * data path; then those that need the machine for themselves. The last
+ * line is `N passed, N failed`; the exit code is 0 only when tap says so of the run.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
@@ -25,6 +25,36 @@ const ON_ONE_PATH = [
   'table',
   'table-failover',
 ];
+/**
+ * Nothing else runs beside these: the pauses of `handovers` and `standby` are what they print, and a lease has to be
+ * prolonged in time; what `lab` leaves behind on purpose any other file that begins would remove.
+ */
+const ALONE = ['handovers', 'lab', 'standby'];
+/** Of those that run together, by what they take, the longest first. */
+const LONGEST = [
+  'bench',
+  'compose',
+  'table-failover',
+  'unusual',
+  'faults',
+  'database',
+  'discovery',
+  'quiet',
+  'endings',
+  'pingpong',
+  'teardown',
+  'scale-out',
+  'links',
+  'path-mtu',
+  'adopt',
+  'third-party',
+  'table',
+  'policies',
+  'rough',
+  'demo',
+];
+const UNIT_JOBS = 2;
+const END_TO_END_JOBS = Number(process.env.SUTURE_TEST_JOBS ?? 3);
 
 function testFiles() {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
@@ -33,10 +63,44 @@ function testFiles() {
     .sort();
 }
 
-async function tap(files, jobs, report, dataplane = 'userspace') {
-  if (files.length === 0 || stopSignal) return 0;
-  const args = [join(root, 'node_modules/.bin/tap'), 'run', '--reporter=tap', `--jobs=${jobs}`, ...files];
-  const env = { ...process.env, NO_COLOR: '1', SUTURE_TEST_DATAPLANE: dataplane };
+/** Kernel data path and userspace one, of those that have both; the longest first, so that none is left over at the end. */
+function endToEndRuns(files) {
+  const runs = files.flatMap((file) => {
+    const name = nameOf(file);
+    const paths = ON_ONE_PATH.includes(name) ? ['userspace'] : ['userspace', 'kernel'];
+    return paths.map((dataplane) => runOf(file, dataplane));
+  });
+  const rank = ({ file }) => {
+    const at = LONGEST.indexOf(nameOf(file));
+    return at < 0 ? LONGEST.length : at;
+  };
+  return runs.sort((a, b) => rank(a) - rank(b));
+}
+
+function nameOf(file) {
+  return basename(file, '.test.ts');
+}
+
+function runOf(file, dataplane = 'userspace') {
+  const name = dataplane === 'userspace' ? file : `${file} (${dataplane})`;
+  return { file, name, env: { SUTURE_TEST_DATAPLANE: dataplane } };
+}
+
+function groupsOf(files) {
+  const endToEnd = files.filter((file) => END_TO_END.some((folder) => file.includes(folder)));
+  const unit = files.filter((file) => !endToEnd.includes(file));
+  const isAlone = ({ file }) => ALONE.includes(nameOf(file));
+  const runs = endToEndRuns(endToEnd);
+  return [
+    { jobs: UNIT_JOBS, runs: unit.map((file) => runOf(file)) },
+    { jobs: END_TO_END_JOBS, runs: runs.filter((run) => !isAlone(run)) },
+    { jobs: 1, runs: runs.filter(isAlone) },
+  ].filter(({ runs }) => runs.length > 0);
+}
+
+async function tap(groups, report) {
+  const args = [join(root, 'scripts/run-tests.mjs'), JSON.stringify(groups)];
+  const env = { ...process.env, NO_COLOR: '1' };
   const code = await passOn(process.execPath, args, {
     cwd: root,
     env,
@@ -53,19 +117,10 @@ async function main(given) {
     return 2;
   }
   if (!setup({ tests: true })) return 1;
-  const files = given.length > 0 ? given : testFiles();
-  const endToEnd = files.filter((file) => END_TO_END.some((folder) => file.includes(folder)));
-  const unit = files.filter((file) => !endToEnd.includes(file));
   const report = new TapReport((text) => process.stdout.write(text));
-  const onBoth = endToEnd.filter((file) => !ON_ONE_PATH.includes(basename(file, '.test.ts')));
-  const codes = [await tap(unit, 2, report), await tap(endToEnd, 1, report)];
-  if (onBoth.length > 0) {
-    process.stdout.write('\nend to end on the kernel data path\n');
-    codes.push(await tap(onBoth, 1, report, 'kernel'));
-  }
-  const failedRun = codes.find((code) => code !== 0);
+  const code = stopSignal ? 1 : await tap(groupsOf(given.length > 0 ? given : testFiles()), report);
   // A run that tap itself calls failed is never reported as passed, whatever was read from its output.
-  if (failedRun !== undefined && report.failed === 0) report.failed = 1;
+  if (code !== 0 && report.failed === 0) report.failed = 1;
   if (report.skipped.length > 0) {
     process.stdout.write(`\nskipped:\n${report.skipped.map((line) => `  ${line}\n`).join('')}`);
   }
@@ -74,7 +129,7 @@ async function main(given) {
   }
   process.stdout.write(`\n${report.sums}\n`);
   if (stopSignal) process.stderr.write(`test: stopped by ${stopSignal}\n`);
-  return failedRun ?? (stopSignal || report.failed > 0 || report.passed === 0 ? 1 : 0);
+  return code || (stopSignal || report.failed > 0 || report.passed === 0 ? 1 : 0);
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -12,7 +12,7 @@ const CONNECTIONS = 100;
 const FORWARD_PORT = 9001;
 /** Relayed by then, with more bytes behind it than the pipelines hold. */
 const CUT_AFTER = 300_000;
-const REQUESTS = 1000;
+const REQUESTS = 300;
 /** Of each transfer; they go on, one after the other on one connection, until the new process is there. */
 const BYTES = 100_000_000;
 

@@ -2,7 +2,7 @@
  * Programs with a database behind the shell: a PostgreSQL server at the peer's place, pgbench by a forward and an
  * unmodified JVM with JDBC by SOCKS in the core's. No error, the books balance, every connection stitched.
  *
- * SUTURE_TEST_SECONDS: how long pgbench and the JVM run for, 8 and 5 if nothing is said; 60 is the long form.
+ * SUTURE_TEST_SECONDS: how long pgbench and the JVM run for, 4 and 3 if nothing is said; 60 is the long form.
  * SUTURE_TEST_STITCH=never relays instead, to see what the stitch is worth.
  */
 import { join } from 'node:path';
@@ -19,8 +19,8 @@ import { DATABASE, POSTGRES_PORT, Postgres, postgresPrograms } from '../support/
 import { installed, type ProgramSaid, processorMs, programEnd } from '../support/lab/programs.js';
 import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 
-const SECONDS = Number(process.env.SUTURE_TEST_SECONDS ?? 8);
-const JDBC_SECONDS = Number(process.env.SUTURE_TEST_SECONDS ?? 5);
+const SECONDS = Number(process.env.SUTURE_TEST_SECONDS ?? 4);
+const JDBC_SECONDS = Number(process.env.SUTURE_TEST_SECONDS ?? 3);
 const RELAYED = process.env.SUTURE_TEST_STITCH === 'never';
 /** Not `never`: a shell without any route to be stitched reserves nothing, which is what its start is waited for. */
 const STITCH = RELAYED ? ({ after: { age: '1h' } } as const) : 'now';

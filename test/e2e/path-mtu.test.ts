@@ -16,7 +16,7 @@ import { Rig, TEST_DATAPLANE } from '../support/lab/rig.js';
 import { transferStitched } from '../support/lab/transfers.js';
 
 /** Of each transfer; they go on until the MTU has changed. */
-const BYTES = 100_000_000;
+const BYTES = 30_000_000;
 const MTU = 1280;
 const FAMILIES: readonly Family[] = [4, 6];
 /** A core in the fifth namespace, with B as its router. */

@@ -89,8 +89,9 @@ t.test('a switch that is killed and started again', async (t) => {
       checkTransfer(t, result, BYTES);
       await checkClosed(t, rig, result);
     }
-    const { code } = await again.stop();
-    t.equal(code, 0, 'it stops in order');
+    t.strictSame(await again.stop(), { code: 0, signal: null }, 'it stops in order', {
+      output: again.output,
+    });
   });
 
   await t.test('stopped: S is as it was before', async (t) => {

@@ -5,7 +5,16 @@
  * is no longer running is a leftover. Processes are known by id and start time, so that a number which came
  * to another program is left alone.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { labDown } from '../../../src/lab/lab.js';
@@ -81,6 +90,26 @@ function readRecord(folder: string): OwnerRecord | undefined {
   }
 }
 
+/** Added to a folder's name by whoever removes it. */
+const REMOVER = /-by-(\d+)-(\d+)$/;
+
+/**
+ * Gives the folder a name that says who removes it. Test files that run beside each other all look for leftovers; of
+ * those that find the same one, one succeeds in this.
+ */
+function claimed(folder: string): string | undefined {
+  const [, pid, startTime] = REMOVER.exec(folder) ?? [];
+  if (pid !== undefined && startTime !== undefined && runs({ pid: Number(pid), startTime })) return undefined;
+  const own = refOf(process.pid);
+  const mine = `${folder.replace(REMOVER, '')}-by-${own.pid}-${own.startTime}`;
+  try {
+    renameSync(folder, mine);
+    return mine;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Removes the namespaces, programs and folders of runs whose process is gone. */
 export async function removeLeftovers(): Promise<void> {
   const folders = readdirSync(tmpdir()).filter((name) => name.startsWith(FOLDER_PREFIX));
@@ -92,8 +121,10 @@ export async function removeLeftovers(): Promise<void> {
       continue;
     }
     if (runs(record.owner)) continue;
+    const leftover = claimed(folder);
+    if (leftover === undefined) continue;
     for (const program of record.programs) if (runs(program)) process.kill(program.pid, 'SIGKILL');
     await labDown({ prefix: record.prefix });
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(leftover, { recursive: true, force: true });
   }
 }
