@@ -18,6 +18,13 @@ export const SMALL_RING_BYTES = 1 << 20;
 /** The addon asks libpcap for 65535 bytes a frame; the rest is alignment. */
 const FRAME_BYTES = 65_536;
 
+/**
+ * What was ever made of the addon, so that no garbage collection destroys one: its destructor asks Node for what is not
+ * there during a collection, which ends the process (SIGSEGV), and its poll handle is in libuv's list still. Some
+ * hundred bytes each; there are as many as captures were begun.
+ */
+const neverDestroyed: unknown[] = [];
+
 export type FrameHandler = (bytes: Buffer, length: number, truncated: boolean) => void;
 
 export class Capture {
@@ -31,7 +38,9 @@ export class Capture {
     private readonly filter: string,
     private readonly onFrame: FrameHandler,
     private readonly ringBytes = RING_BYTES,
-  ) {}
+  ) {
+    neverDestroyed.push(this.cap);
+  }
 
   start(): void {
     try {
@@ -53,6 +62,7 @@ export class Capture {
   stop(): void {
     if (this.open) this.cap.close();
     this.open = false;
+    this.cap.removeAllListeners();
   }
 }
 
