@@ -1,7 +1,7 @@
 /**
  * `npm test [-- FILE…]`: the set-up, then all tests (or the given files). Unit tests run two at a time; then the
- * end-to-end ones, a few at a time since most of them wait more than they compute, on the userspace and on the kernel
- * data path; then those that need the machine for themselves. The last
+ * end-to-end ones, three at a time since most of them wait now and then, on the userspace and on the kernel data path;
+ * then those that are better off without so many others. Each file has namespaces and folders of its own. The last
  * line is `N passed, N failed`; the exit code is 0 only when tap says so of the run.
  */
 import { existsSync, readdirSync } from 'node:fs';
@@ -26,12 +26,13 @@ const ON_ONE_PATH = [
   'table-failover',
 ];
 /**
- * Nothing else runs beside these: the pauses of `handovers` and `standby` are what they print, and a lease has to be
- * prolonged in time; what `lab` leaves behind on purpose any other file that begins would remove.
+ * Two at a time when all others are over: a lease has to be prolonged in time for `standby`; what `lab` leaves behind on
+ * purpose any other file that begins would remove.
  */
-const ALONE = ['handovers', 'lab', 'standby'];
-/** Of those that run together, by what they take, the longest first. */
+const LAST = ['lab', 'standby'];
+/** By what they take, the longest first. */
 const LONGEST = [
+  'handovers',
   'bench',
   'compose',
   'table-failover',
@@ -52,9 +53,11 @@ const LONGEST = [
   'policies',
   'rough',
   'demo',
+  'standby',
 ];
 const UNIT_JOBS = 2;
-const END_TO_END_JOBS = Number(process.env.SUTURE_TEST_JOBS ?? 3);
+const END_TO_END_JOBS = 3;
+const LAST_JOBS = 2;
 
 function testFiles() {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
@@ -89,12 +92,12 @@ function runOf(file, dataplane = 'userspace') {
 function groupsOf(files) {
   const endToEnd = files.filter((file) => END_TO_END.some((folder) => file.includes(folder)));
   const unit = files.filter((file) => !endToEnd.includes(file));
-  const isAlone = ({ file }) => ALONE.includes(nameOf(file));
+  const isLast = ({ file }) => LAST.includes(nameOf(file));
   const runs = endToEndRuns(endToEnd);
   return [
     { jobs: UNIT_JOBS, runs: unit.map((file) => runOf(file)) },
-    { jobs: END_TO_END_JOBS, runs: runs.filter((run) => !isAlone(run)) },
-    { jobs: 1, runs: runs.filter(isAlone) },
+    { jobs: END_TO_END_JOBS, runs: runs.filter((run) => !isLast(run)) },
+    { jobs: LAST_JOBS, runs: runs.filter(isLast) },
   ].filter(({ runs }) => runs.length > 0);
 }
 
