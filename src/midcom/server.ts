@@ -8,6 +8,7 @@ import type { OwnedPorts } from '../flow/endpoints.js';
 import type { Clock } from '../platform/clock.js';
 import { asSutureError, SutureError } from '../platform/errors.js';
 import { canonicalAddress, type Endpoint, formatEndpoint } from '../wire/endpoint.js';
+import { batching } from './batching.js';
 import { MidcomService } from './gen/suture/v1/midcom.js';
 import { Opening } from './opening.js';
 import type { AgentRole, LinkState } from './port.js';
@@ -102,6 +103,7 @@ export class ControlServer {
     // What the library would print itself comes back as errors here, and goes to the log.
     setLogVerbosity(logVerbosity.NONE);
     this.server = new Server({
+      interceptors: [batching],
       'grpc.max_receive_message_length': this.limits.messageBytes,
       'grpc.max_send_message_length': this.limits.messageBytes,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
