@@ -103,20 +103,16 @@ export async function openConnection(request: ConnectRequest, clock: Clock): Pro
   socket.pause();
   // Whoever gets it adds a listener of their own; an error before that shows as `destroyed`.
   socket.on('error', () => {});
-  const timer = new AbortController();
   const onAbort = (): void => void socket.destroy(asError(signal.reason));
   signal.addEventListener('abort', onAbort, { once: true });
-  clock.sleep(timeoutMs, timer.signal).then(
-    () => socket.destroy(timeoutError(to, timeoutMs)),
-    () => {},
-  );
+  const cancel = clock.after(timeoutMs, () => socket.destroy(timeoutError(to, timeoutMs)));
   try {
     return await new Promise<Socket>((resolve, reject) => {
       socket.once('error', reject);
       socket.once('connect', () => resolve(socket));
     });
   } finally {
-    timer.abort();
+    cancel();
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -45,7 +45,7 @@ interface OpenRequest extends Omit<ReachRequest, 'targets'> {
 export async function reach({ targets, ...request }: ReachRequest, context: ShellContext): Promise<Opened> {
   const { clock, connectTimeoutMs, counters, limited } = context;
   const until = clock.monotonic() + connectTimeoutMs;
-  let failure: unknown = new SutureError('SUT_TIMEOUT', 'there was no time to connect');
+  let failure: unknown;
   for (const [i, target] of targets.entries()) {
     // What is left, shared among those that are left.
     const timeoutMs = (until - clock.monotonic()) / (targets.length - i);
@@ -61,7 +61,7 @@ export async function reach({ targets, ...request }: ReachRequest, context: Shel
       limited.warn(what, fields, `${what} not reached`);
     }
   }
-  throw failure;
+  throw failure ?? new SutureError('SUT_TIMEOUT', 'there was no time to connect');
 }
 
 async function openSecond(request: OpenRequest, context: ShellContext): Promise<Opened> {

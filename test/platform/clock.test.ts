@@ -19,3 +19,12 @@ t.test('a sleep that is over has let go of its signal', async (t) => {
   t.strictSame(getEventListeners(signal, 'abort'), []);
   await t.rejects(systemClock.sleep(1, AbortSignal.abort(new Error('before'))), { message: 'before' });
 });
+
+t.test('what was called off is not done', async (t) => {
+  const done: string[] = [];
+  const cancel = systemClock.after(1, () => done.push('called off'));
+  cancel();
+  systemClock.after(2 ** 31, () => done.push('long'))();
+  await new Promise<void>((resolve) => systemClock.after(5, resolve));
+  t.strictSame(done, []);
+});

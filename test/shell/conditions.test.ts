@@ -7,6 +7,7 @@ import { type Bench, bench, opened, PORTS, until } from './support.js';
 /** Time that passes as usual, on a day that the test chooses. */
 class DayClock implements Clock {
   readonly monotonic = systemClock.monotonic;
+  readonly after = systemClock.after;
   readonly sleep = systemClock.sleep;
 
   constructor(

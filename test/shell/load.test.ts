@@ -3,7 +3,13 @@ import { silentLog } from '../../src/platform/log.js';
 import { LimitedLog } from '../../src/shell/limited-log.js';
 import { eventLoopBusy, LoadMeter } from '../../src/shell/load.js';
 
-const clock = { now: 0, wall: () => 0, monotonic: () => clock.now, sleep: async () => {} };
+const clock = {
+  now: 0,
+  wall: () => 0,
+  monotonic: () => clock.now,
+  after: () => () => {},
+  sleep: async () => {},
+};
 
 t.test('share of a processor over whole windows', async (t) => {
   const used = { user: 1_000_000, system: 0 };

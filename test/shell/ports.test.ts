@@ -9,6 +9,7 @@ function steppedClock(): Clock & { now: number } {
     monotonic() {
       return this.now;
     },
+    after: () => () => {},
     sleep: () => Promise.reject(new Error('not used here')),
   };
 }

@@ -29,19 +29,25 @@ export class FakeClock implements Clock {
     return this.sleepers.length === 0 ? undefined : Math.min(...this.sleepers.map(({ at }) => at));
   }
 
+  after(ms: number, wake: () => void): () => void {
+    const sleeper = { at: this.now + ms, wake };
+    this.sleepers.push(sleeper);
+    return () => {
+      this.sleepers = this.sleepers.filter((other) => other !== sleeper);
+    };
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const abort = (): void => {
-        this.sleepers = this.sleepers.filter((other) => other !== sleeper);
+        cancel();
         reject(signal?.reason);
       };
-      const wake = (): void => {
+      const cancel = this.after(ms, () => {
         signal?.removeEventListener('abort', abort);
         resolve();
-      };
-      const sleeper = { at: this.now + ms, wake };
-      this.sleepers.push(sleeper);
+      });
       signal?.addEventListener('abort', abort, { once: true });
     });
   }
