@@ -17,6 +17,7 @@ const ON_ONE_PATH = [
   'bench',
   'compose',
   'demo',
+  'interrupted',
   'lab',
   'one-host',
   'partition',

@@ -8,8 +8,9 @@ import type { LabHost } from '../../../src/lab/layout.js';
 import type { Program } from '../../../src/lab/program.js';
 import { LOCAL_TABLE, startRedis } from '../../../src/lab/redis.js';
 import { type ConfigObject, endpointOf, HTTP_PORT, RAW_PORT, route } from '../../../src/lab/stage.js';
-import { systemClock } from '../../../src/platform/clock.js';
-import { Rig, type Teardowns } from '../lab/rig.js';
+import type { Clock } from '../../../src/platform/clock.js';
+import { Rig } from '../lab/rig.js';
+import { clockUntil, type Labs } from './labs.js';
 import type { Part, Path } from './plan.js';
 
 const START_MS = 30_000;
@@ -45,16 +46,17 @@ export interface FieldOptions {
 export class Field {
   /** Sockets that an injection is known to leave for ever, as `after.ts` names them. */
   readonly orphans = new Set<string>();
-  readonly clock = systemClock;
   readonly #programs = new Map<Part | 'workload', Program>();
 
   private constructor(
     readonly rig: Rig,
+    readonly clock: Clock,
     private readonly options: FieldOptions,
   ) {}
 
-  static async up(t: Teardowns, options: FieldOptions): Promise<Field> {
-    const field = new Field(await Rig.up(t), options);
+  static async up(labs: Labs, options: FieldOptions): Promise<Field> {
+    const { signal } = labs;
+    const field = new Field(await Rig.up(labs, signal && { signal }), clockUntil(signal), options);
     field.#programs.set('workload', await field.rig.stage.startWorkload());
     for (const part of ['redis', 'switch', 'core', 'shell'] as const) await field.start(part);
     return field;

@@ -2,12 +2,11 @@
  * Runs injections one after the other: a load in all phases, a fault at a random moment, its mending, the end of
  * the load, and a look at what is left.
  */
-import { systemClock } from '../../../src/platform/clock.js';
-import type { Teardowns } from '../lab/rig.js';
 import { Random } from '../sim/random.js';
 import { stopShell, untilEmpty } from './after.js';
 import { Field } from './field.js';
 import { inject } from './inject.js';
+import type { Labs } from './labs.js';
 import { Load } from './load.js';
 import type { Matrix } from './matrix.js';
 import { type Injection, sequence } from './plan.js';
@@ -32,11 +31,11 @@ export interface RunOptions {
 }
 
 /** Gives what is left over in the end. */
-export async function runFaults(t: Teardowns, options: RunOptions): Promise<string[]> {
+export async function runFaults(labs: Labs, options: RunOptions): Promise<string[]> {
   const { matrix, seed, times, wanted = () => true, say } = options;
   const { path } = matrix;
   const random = new Random(seed);
-  const field = await Field.up(t, { path, drainLimit: '2m' });
+  const field = await Field.up(labs, { path, drainLimit: '2m' });
   const all = sequence(random, times, wanted);
   for (const [i, injection] of all.entries()) {
     const line = await one(field, injection, random, options);
@@ -62,8 +61,8 @@ async function one(
     openMs: 2 * MOST_DELAY_MS,
   });
   load.open();
-  await systemClock.sleep(random.int(0, MOST_DELAY_MS));
-  await inject(field, injection, systemClock, pauseMs);
+  await field.clock.sleep(random.int(0, MOST_DELAY_MS));
+  await inject(field, injection, field.clock, pauseMs);
   await field.ready();
   const results = await load.finish();
   matrix.add(injection, results);

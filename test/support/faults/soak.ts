@@ -2,15 +2,15 @@
  * `npm run soak -- [options]`: a steady load of short connections with a fault every minute; memory has to stay what
  * it is and everything has to be empty at the end. Switch, shell and core agent are stopped and cut off but not
  * killed, since a new process would hide what the old one kept; Redis has every fault. Ends with 1 when one of this
- * does not hold.
+ * does not hold, and after a signal; its lab is taken down either way.
  */
 import { parseArgs } from 'node:util';
 import { addressOf } from '../../../src/lab/stage.js';
-import { systemClock } from '../../../src/platform/clock.js';
 import { Random } from '../sim/random.js';
 import { stopShell, untilEmpty } from './after.js';
 import { Field, PORTS } from './field.js';
 import { inject } from './inject.js';
+import { inLabs, type Labs } from './labs.js';
 import { Memory } from './memory.js';
 import { INJECTIONS, type Injection, type Path } from './plan.js';
 
@@ -38,7 +38,6 @@ const GAP_MS = 50;
 /** Closed flows are remembered for 5 s here. */
 const FORGOTTEN_MS = 30_000;
 
-const teardowns: (() => Promise<void>)[] = [];
 const say = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
 
 const all = INJECTIONS.filter(
@@ -46,18 +45,19 @@ const all = INJECTIONS.filter(
 );
 
 async function faults(field: Field, memory: Memory): Promise<number> {
+  const { clock } = field;
   const random = new Random(Number(values.seed));
-  const end = systemClock.monotonic() + Number(values.minutes) * 60_000;
+  const end = clock.monotonic() + Number(values.minutes) * 60_000;
   const every = Number(values.every) * 1000;
-  let next = systemClock.monotonic() + every / 2;
+  let next = clock.monotonic() + every / 2;
   let count = 0;
-  while (systemClock.monotonic() < end) {
-    await systemClock.sleep(SAMPLE_MS);
+  while (clock.monotonic() < end) {
+    await clock.sleep(SAMPLE_MS);
     memory.sample();
-    if (systemClock.monotonic() < next) continue;
+    if (clock.monotonic() < next) continue;
     next += every;
     const injection = all[random.int(0, all.length - 1)] as Injection;
-    await inject(field, injection, systemClock, Number(values.pause) * 1000);
+    await inject(field, injection, clock, Number(values.pause) * 1000);
     await field.ready();
     count += 1;
     say(`${count} ${injection.part} ${injection.fault}`);
@@ -79,9 +79,9 @@ async function untilForgotten({ rig }: Field): Promise<void> {
   );
 }
 
-async function soak(): Promise<string[]> {
+async function soak(labs: Labs): Promise<string[]> {
   const path = values.dataplane as Path;
-  const field = await Field.up({ teardown: (work) => teardowns.push(work) }, { path, drainLimit: '2m' });
+  const field = await Field.up(labs, { path, drainLimit: '2m' });
   await field.ready();
   const go = field.rig.go();
   const client = field.rig.startClient('churn', {
@@ -115,11 +115,6 @@ async function soak(): Promise<string[]> {
   return problems;
 }
 
-let problems: string[] = ['it did not end'];
-try {
-  problems = await soak();
-} finally {
-  for (const work of teardowns.reverse()) await work();
-}
+const problems = (await inLabs(soak)) ?? ['interrupted'];
 for (const problem of problems) process.stdout.write(`FAILED ${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -46,6 +46,11 @@ export interface Teardowns {
   teardown(work: () => Promise<void>): unknown;
 }
 
+export interface RigOptions extends Pick<LabUpOptions, 'bridged' | 'standby'> {
+  /** Ends its waits; nothing is started in it any more. */
+  readonly signal?: AbortSignal;
+}
+
 export interface PathOptions {
   readonly routes?: readonly RouteConfig[];
   readonly switchConfig?: ConfigObject;
@@ -70,22 +75,27 @@ export class Rig {
   readonly #folder: Folder;
   #goes = 0;
 
-  private constructor(readonly prefix: string) {
+  private constructor(
+    readonly prefix: string,
+    signal?: AbortSignal,
+  ) {
     this.#folder = new Folder(prefix);
     this.stage = new Stage({
       prefix,
       folder: this.#folder.path,
       clock: systemClock,
       env: this.#env(),
+      ...(signal && { signal }),
       onStart: (program) => this.#folder.note(program.pid),
     });
   }
 
   /** Makes the lab; the test's teardown removes it with all that was started in it. */
-  static async up(t: Teardowns, options: Pick<LabUpOptions, 'bridged' | 'standby'> = {}): Promise<Rig> {
+  static async up(t: Teardowns, { signal, ...options }: RigOptions = {}): Promise<Rig> {
+    signal?.throwIfAborted();
     await removeLeftovers();
     rigs += 1;
-    const rig = new Rig(`sut-${process.pid}-${rigs}`);
+    const rig = new Rig(`sut-${process.pid}-${rigs}`, signal);
     t.teardown(() => rig.down());
     await labUp({ prefix: rig.prefix, ...options });
     return rig;
