@@ -1,12 +1,13 @@
 /**
  * The end of a switch that no other one follows. The flows that it carries can't go on without it: they get some time to
  * end by themselves, and what is left then is reset at both ends.
+ *
+ * The flows are listed once. After that the data path's events tell of each that ends or is cut, however many there are.
  */
 import type { DataPlane, FlowSnapshot } from '../dataplane/port.js';
 import type { Clock } from '../platform/clock.js';
+import { firstAbort } from '../platform/first-abort.js';
 import type { Logger } from '../platform/log.js';
-
-const DRAIN_CHECK_MS = 100;
 
 export interface DrainParts {
   readonly plane: DataPlane;
@@ -21,21 +22,56 @@ export async function drain(
   { plane, clock, log, drainLimit }: DrainParts,
   signal?: AbortSignal,
 ): Promise<void> {
-  const end = clock.monotonic() + drainLimit;
-  let carried = await carriedBy(plane);
-  while (carried.length > 0 && clock.monotonic() < end && !signal?.aborted) {
-    await clock.sleep(DRAIN_CHECK_MS, signal).catch(() => {});
-    carried = await carriedBy(plane);
-  }
-  if (carried.length > 0) log.warn({ flows: carried.length }, 'stopping: stitched flows are reset');
-  await Promise.allSettled(carried.map(({ id }) => plane.close(id)));
+  const carried = new Carried();
+  plane.onEvent(({ flow }) => carried.told(flow));
+  carried.listed(await plane.list());
+  const end = firstAbort(carried.none, ...(signal ? [signal] : []));
+  await clock.sleep(drainLimit, end.signal).catch(() => {});
+  end.done();
+  const { ids } = carried;
+  if (ids.length > 0) log.warn({ flows: ids.length }, 'stopping: stitched flows are reset');
+  await Promise.allSettled(ids.map((id) => plane.close(id)));
 }
 
 /** Flows whose packets would reach nobody without this switch. */
-async function carriedBy(plane: DataPlane): Promise<FlowSnapshot[]> {
-  const wasCut = ({ state, history }: FlowSnapshot): boolean =>
-    state !== 'closed' &&
-    state !== 'broken' &&
-    history.some((step) => step.state === 'cutting' || step.state === 'stitched');
-  return (await plane.list()).filter(wasCut);
+class Carried {
+  private readonly flows = new Set<string>();
+  /** Those that were told of while the list was under way, and may be newer than it. */
+  private news: Set<string> | undefined = new Set();
+  private readonly gone = new AbortController();
+
+  /** Aborts when there is none. */
+  get none(): AbortSignal {
+    return this.gone.signal;
+  }
+
+  get ids(): readonly string[] {
+    return [...this.flows];
+  }
+
+  told(flow: FlowSnapshot): void {
+    this.news?.add(flow.id);
+    this.take(flow);
+    this.look();
+  }
+
+  listed(flows: readonly FlowSnapshot[]): void {
+    for (const flow of flows) if (!this.news?.has(flow.id)) this.take(flow);
+    this.news = undefined;
+    this.look();
+  }
+
+  private take(flow: FlowSnapshot): void {
+    if (isCarried(flow)) this.flows.add(flow.id);
+    else this.flows.delete(flow.id);
+  }
+
+  private look(): void {
+    if (!this.news && this.flows.size === 0) this.gone.abort();
+  }
+}
+
+function isCarried({ state, history }: FlowSnapshot): boolean {
+  if (state === 'closed' || state === 'broken') return false;
+  return history.some((step) => step.state === 'cutting' || step.state === 'stitched');
 }
