@@ -124,7 +124,7 @@ struct sender {
 	u16 options;
 	u8 scale;
 	u8 bits;
-	/* Of a connection's far end: CONN_*, which have no other room. Of its shell: see hash_to_far in mapping.h. */
+	/* Of a connection's far end: CONN_*, which have no other room. Of its shell: HASH_TOP (bpf/mapping.h). */
 	u16 conn_bits;
 };
 

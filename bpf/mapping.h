@@ -7,21 +7,23 @@
 
 #define RECENT (1u << 30)
 
+/* Of a connection: the top half of the hash of what goes to its far end, or 0 where it is not known. The shell has no CONN_*. */
+#define HASH_TOP shell.conn_bits
+
 /*
  * Receive steering and the choice of a queue go by a packet's hash, which is its sender's: packets of the shell and direct
  * ones to the same far end would take two ways and overtake each other, and what is older than the newest timestamp
  * is thrown away there (PAWS: RFC 7323 section 5). So all that goes to a far end has the hash of the other one, as direct
- * packets have by themselves: its top half, which is what ways are chosen by. The record has room for it among the shell's
- * numbers. 0 where it is not known.
+ * packets have by themselves: its top half, which is what ways are chosen by.
  */
 static __always_inline u32 hash_to_far(const struct conn *x)
 {
-	return x->shell.conn_bits;
+	return x->HASH_TOP;
 }
 
 static __always_inline void note_hash(const struct work *w, struct conn *y)
 {
-	y->shell.conn_bits = w->hash_top;
+	y->HASH_TOP = w->hash_top;
 }
 
 /* Writes into a slot that the verifier can see to be in range; the last one is overwritten when there are too many. */
