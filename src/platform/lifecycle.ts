@@ -12,6 +12,8 @@ export interface Startable {
   start(): Promise<void>;
   /** Drains what is under way; when the signal aborts, ends it at once. */
   stop(signal?: AbortSignal): Promise<void>;
+  /** While it starts: nobody wants that any more. A start that only waits for something rejects then. */
+  giveUp?(): void;
 }
 
 /** What a role gives to the one that runs it. */
@@ -24,6 +26,7 @@ export interface Running {
 export class Lifecycle implements Startable {
   readonly #parts: readonly (Startable | readonly Startable[])[];
   readonly #started: Startable[] = [];
+  #starting: readonly Startable[] = [];
   readonly #abort = new AbortController();
   #stopping: Promise<void> | undefined;
 
@@ -36,7 +39,9 @@ export class Lifecycle implements Startable {
     for (const part of this.#parts) {
       if (this.#stopping) throw whileStarting();
       const group = [part].flat();
+      this.#starting = group;
       const starts = await Promise.allSettled(group.map((one) => one.start()));
+      this.#starting = [];
       const started = group.filter((_, i) => starts[i]?.status === 'fulfilled');
       // A stop that came meanwhile could not know of these.
       if (this.#stopping) {
@@ -58,6 +63,7 @@ export class Lifecycle implements Startable {
     if (signal?.aborted) this.#abort.abort(signal.reason);
     signal?.addEventListener('abort', () => this.#abort.abort(signal.reason), { once: true });
     this.#stopping ??= this.#stopAll();
+    for (const one of this.#starting) one.giveUp?.();
     return this.#stopping;
   }
 

@@ -113,6 +113,27 @@ t.test('a stop during the start ends it', async (t) => {
   t.strictSame(journal, ['+a', '-a']);
 });
 
+t.test('a part that still starts hears that nobody wants it, others do not', async (t) => {
+  const journal: string[] = [];
+  const [a, b, c] = parts(journal) as [Startable, Startable, Startable];
+  const given = (part: Startable, name: string): Startable => ({
+    ...part,
+    giveUp: () => void journal.push(`~${name}`),
+  });
+  let fail = (): void => {};
+  const waiting: Startable = {
+    start: () => new Promise((_, reject) => (fail = () => reject(new Error('given up')))),
+    stop: b.stop,
+    giveUp: () => fail(),
+  };
+  const lifecycle = new Lifecycle([given(a, 'a'), waiting, given(c, 'c')]);
+  const started = lifecycle.start();
+  await turn();
+  await lifecycle.stop();
+  await t.rejects(started, { code: 'SUT_SHUTTING_DOWN' });
+  t.strictSame(journal, ['+a', '-a']);
+});
+
 t.test('a part that has started when all was stopped is stopped too', async (t) => {
   const journal: string[] = [];
   let goOn = (): void => {};

@@ -49,7 +49,8 @@ export class Link {
     return this.over.signal;
   }
 
-  static async open(options: LinkOptions): Promise<Link> {
+  /** The signal ends the attempt, not what came of it. */
+  static async open(options: LinkOptions, signal?: AbortSignal): Promise<Link> {
     const { target, timeoutMs, clock } = options;
     const client = clientFor(options, await readAuthorities(options));
     // What the library knows of the cause comes as an event; its rejection says only that there is no connection.
@@ -59,13 +60,18 @@ export class Link {
     client.on('node error', note);
     // Sentinels are asked one after the other, then the master.
     const limit = timeoutMs * (target.kind === 'server' ? 2 : target.nodes.length + 2);
+    const giveUp = (): void => client.disconnect();
+    signal?.addEventListener('abort', giveUp, { once: true });
     try {
+      signal?.throwIfAborted();
       await within(clock, limit, client.connect(), () => late(limit));
       // A database that there isn't is no reason for the library to give up.
       if (target.kind !== 'cluster' && causes.length > 0) throw causes[0];
     } catch (error) {
       client.disconnect();
       throw faultOf(causes[0] ?? error);
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
     return new Link(client, options);
   }

@@ -56,8 +56,8 @@ export class Session {
     this.keys = keysOf(options.group);
   }
 
-  static async open(options: SessionOptions, lease: LeaseMemory): Promise<Session> {
-    return new Session(await Link.open(options), options, lease);
+  static async open(options: SessionOptions, lease: LeaseMemory, signal?: AbortSignal): Promise<Session> {
+    return new Session(await Link.open(options, signal), options, lease);
   }
 
   /** Takes the lease, or prolongs it. Rejects with `data-lost` when the server has forgotten confirmed writes. */

@@ -109,6 +109,10 @@ export class RedisTable implements FlowTable {
     return this.writer.start();
   }
 
+  giveUp(): void {
+    this.writer.giveUp();
+  }
+
   put(record: FlowRecord): Promise<void> {
     const done = this.memory.put(record);
     this.backlog.change(record.id);

@@ -35,9 +35,9 @@ export class Tenure {
     return this.open;
   }
 
-  /** The open connection, or a new one. */
-  async connected(): Promise<Session> {
-    this.open ??= await this.connect();
+  /** The open connection, or a new one unless the signal aborts first. */
+  async connected(signal?: AbortSignal): Promise<Session> {
+    this.open ??= await this.connect(signal);
     return this.open;
   }
 
@@ -80,8 +80,8 @@ export class Tenure {
     return false;
   }
 
-  private async connect(): Promise<Session> {
+  private async connect(signal?: AbortSignal): Promise<Session> {
     this.connections += 1;
-    return Session.open(this.options, this.memory);
+    return Session.open(this.options, this.memory, signal);
   }
 }

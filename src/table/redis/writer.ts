@@ -7,6 +7,7 @@
  * confirmed, all flows are written again.
  */
 import { deferred } from '../../platform/deferred.js';
+import { SutureError } from '../../platform/errors.js';
 import { type FaultKind, faultOf, type TableFault } from './faults.js';
 import { Follower, type OnFollowed } from './follower.js';
 import { loadRecords, readIds } from './reader.js';
@@ -41,6 +42,7 @@ export class Writer {
   readonly deposed = deferred();
   isLeader = false;
   private readonly stopping = new AbortController();
+  private readonly givenUp = new AbortController();
   private readonly aborted = new AbortController();
   private readonly tenure: Tenure;
   private readonly saver: Saver;
@@ -63,14 +65,22 @@ export class Writer {
     return { saved, removed, failures: this.failures, connections: this.tenure.connections, rewrites };
   }
 
-  /** Gets the lease and loads all records. Rejects with a `SutureError`. */
+  /**
+   * Gets the lease and loads all records. Rejects with a `SutureError`. Once given up it waits for no Redis any more; what it
+   * has asked for by then it waits for, since a lease that was got has to be given back.
+   */
   async start(): Promise<void> {
     const { clock, where, session } = this.parts;
     const { tenure } = this;
+    const { signal } = this.givenUp;
     const began = clock.monotonic();
     for (let wait = FIRST_WAIT_MS; ; wait = longer(wait)) {
+      if (signal.aborted) {
+        await this.letGo();
+        throw signal.reason;
+      }
       try {
-        const connected = await tenure.connected();
+        const connected = await tenure.connected(signal);
         await tenure.hold(connected, 'same-name');
         await this.load(connected);
         // That may have taken longer than the lease lasts, and somebody else may have it now.
@@ -89,11 +99,15 @@ export class Writer {
           throw fault.asError(where);
         }
         this.trouble(fault);
-        await clock.sleep(wait);
+        await clock.sleep(wait, signal).catch(() => {});
       }
     }
     this.lead();
     this.running = this.run();
+  }
+
+  giveUp(): void {
+    this.givenUp.abort(new SutureError('SUT_SHUTTING_DOWN', 'stopped before the flow table was there'));
   }
 
   /** It holds the lease, as far as it can know without asking. */
@@ -141,11 +155,17 @@ export class Writer {
     const isDrained = await Promise.race([this.running, limit.then(() => false)]);
     timer.abort();
     signal?.removeEventListener('abort', abort);
-    if (isDrained) await this.tenure.session?.release().catch(() => {});
+    if (isDrained) await this.letGo();
     this.aborted.abort();
     this.tenure.drop();
     await this.running;
     if (backlog.size > 0) log.warn({ table: where, queued: backlog.size }, 'not all flows were saved');
+  }
+
+  /** Gives the lease back if there is a connection to do it by, and ends that. */
+  private async letGo(): Promise<void> {
+    await this.tenure.session?.release().catch(() => {});
+    this.tenure.drop();
   }
 
   private async load(session: Session): Promise<void> {

@@ -1,10 +1,13 @@
 /** What can happen to a Redis while a switch runs on it, with real servers. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import t, { type Test } from 'tap';
 import { type Clock, systemClock } from '../../../src/platform/clock.js';
 import type { FlowRecord } from '../../../src/table/port.js';
 import type { RedisTable } from '../../../src/table/redis/table.js';
 import { flowRecord } from '../../contract/table.js';
+import { FakeClock } from '../../midcom/support/fake-clock.js';
 import { quickClock } from '../../support/redis/clock.js';
 import { freePort, RedisServer, until } from '../../support/redis/server.js';
 import {
@@ -226,6 +229,34 @@ t.test('it is not there at a start', async (t) => {
   await late.stop();
   await server.cli('config', 'set', 'requirepass', 'x');
   await t.rejects(redisTable(target).start(), { code: 'SUT_TABLE_UNAVAILABLE', message: /NOAUTH/ });
+});
+
+t.test('a start that is given up waits for no Redis, and gives back the lease that it got', async (t) => {
+  const port = await freePort();
+  const silent = createServer().listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  // Nothing ends by itself: this clock stands still.
+  const clock = new FakeClock();
+  for (const to of [port, (silent.address() as AddressInfo).port]) {
+    const node = { address: '127.0.0.1', port: to };
+    const table = redisTable({ kind: 'server', nodes: [node], db: 0, tls: false }, { clock });
+    const starting = table.start();
+    await until(
+      () => table.status().state === 'down' || table.status().counters.connections === 1,
+      () => 'it was not tried',
+    );
+    table.giveUp();
+    await t.rejects(starting, { code: 'SUT_SHUTTING_DOWN' });
+  }
+
+  const server = await RedisServer.start(t);
+  const table = redisTable(server.target);
+  const starting = table.start();
+  table.giveUp();
+  await starting.catch(() => {});
+  await table.stop();
+  t.notOk(Number(await server.cli('hget', 'suture:{g}:lease', 'until')) > 0, 'the lease is free');
 });
 
 t.test(
