@@ -14,9 +14,9 @@ import type { Connection } from './connection.js';
 import type { Flow } from './flow.js';
 
 /** The leader sees one packet of each direction this often, so that its numbers and its idle time stay near the truth, ms. */
-export const STEER_MS = 1000;
+const STEER_MS = 1000;
 /** … and once in so many sequence numbers: comparisons at the leader hold within 2³¹. */
-export const STEER_BYTES = 2 ** 28;
+const STEER_BYTES = 2 ** 28;
 
 /** While a switch follows. */
 export interface Following {

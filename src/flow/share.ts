@@ -14,7 +14,7 @@ import { finAcknowledged } from './teardown.js';
 /** A flow with both FINs that is silent for so long has ended: the last ack took another way, ms. */
 export const QUIET_MS = 2000;
 /** An end is asked at most this often where it stands, ms. */
-export const ASK_MS = 1000;
+const ASK_MS = 1000;
 
 /** X's acknowledgment tells what Y must have sent, though it did not pass here. */
 export function learnFromAck(x: Connection, flow: Flow, segment: TcpSegment): void {

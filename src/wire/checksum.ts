@@ -90,24 +90,7 @@ export function updateChecksum(check: number, oldWord: number, newWord: number):
   return finishChecksum((~check & 0xffff) + (~oldWord & 0xffff) + newWord);
 }
 
-/** The same for a 32-bit word at an even position. */
-export function updateChecksum32(check: number, oldWord: number, newWord: number): number {
-  return updateChecksumSums(
-    check,
-    (oldWord >>> 16) + (oldWord & 0xffff),
-    (newWord >>> 16) + (newWord & 0xffff),
-  );
-}
-
 /** The same for any number of words, given by their sums before and after. */
 export function updateChecksumSums(check: number, oldSum: number, newSum: number): number {
   return finishChecksum((~check & 0xffff) + (~foldSum(oldSum) & 0xffff) + foldSum(newSum));
-}
-
-/**
- * The counterpart of `updateChecksumSums` for a field that holds a folded sum which was not complemented,
- * as a packet with checksum offload does.
- */
-export function updatePartialSum(folded: number, oldSum: number, newSum: number): number {
-  return foldSum(folded + (~foldSum(oldSum) & 0xffff) + foldSum(newSum));
 }

@@ -6,18 +6,15 @@
  * corrupted here stays detectable at the far end and a bad checksum stays bad. One that was left to the
  * interface is computed in full, since a raw socket sends what it is given. Nothing here allocates or throws.
  */
-import { copyBytes, readU16, writeI32, writeU16 } from './bytes.js';
-import { finishChecksum, sumBytes, updateChecksumSums, updatePartialSum } from './checksum.js';
+import { readU16, writeI32, writeU16 } from './bytes.js';
+import { finishChecksum, sumBytes, updateChecksumSums } from './checksum.js';
 import { ChecksumState, type FrameView } from './frame.js';
 import { addressSum, isFamilyOf, writeAddresses } from './ip.js';
 import { IPV4, setIpv4Word } from './ipv4.js';
-import { IPV6, MAX_EXTENSIONS } from './ipv6.js';
+import { IPV6 } from './ipv6.js';
 import type { TcpSegment } from './segment.js';
-import { TCP, TCP_MAX_HEADER, writeSegment } from './tcp.js';
+import { TCP, writeSegment } from './tcp.js';
 import type { Tuple } from './tuple.js';
-
-/** The longest IP and TCP headers that a frame of kind Tcp can have. */
-export const MAX_HEADERS = IPV6.header + MAX_EXTENSIONS * 256 * 8 + TCP_MAX_HEADER;
 
 /** TTL or hop limit minus one. False, and nothing written, when it may not be forwarded any more. */
 export function decrementTtl(frame: FrameView): boolean {
@@ -29,25 +26,6 @@ export function decrementTtl(frame: FrameView): boolean {
   } else {
     bytes[l3 + IPV6.hopLimit] = frame.ttl;
   }
-  return true;
-}
-
-/**
- * Addresses and ports; the checksum stays in the state that it was in, a partial one included. False, and
- * nothing written, when the tuple is of the other family.
- */
-export function setTuple(frame: FrameView, tuple: Tuple, state: ChecksumState): boolean {
-  const { bytes, l3, l4, ipVersion } = frame;
-  if (!isFamilyOf(tuple, ipVersion)) return false;
-  // A partial checksum covers the pseudo-header only, not the ports.
-  const covered = state === ChecksumState.Partial ? l4 : l4 + TCP.seq;
-  const before = sumBytes(bytes, l4, covered, addressSum(bytes, l3, ipVersion));
-  writeAddresses(bytes, l3, ipVersion, tuple);
-  writeI32(bytes, l4 + TCP.sourcePort, tuple.words[8] | 0);
-  const after = sumBytes(bytes, l4, covered, addressSum(bytes, l3, ipVersion));
-  const check = readU16(bytes, l4 + TCP.checksum);
-  const update = state === ChecksumState.Partial ? updatePartialSum : updateChecksumSums;
-  writeU16(bytes, l4 + TCP.checksum, update(check, before, after));
   return true;
 }
 
@@ -90,24 +68,4 @@ export function computeChecksum(frame: FrameView): void {
   writeU16(bytes, l4 + TCP.checksum, 0);
   const sum = sumBytes(bytes, l4, end, frame.pseudoSum(end - l4));
   writeU16(bytes, l4 + TCP.checksum, finishChecksum(sum));
-}
-
-/**
- * A copy of a frame's IP and TCP headers. `rewriteTcp` overwrites them; where one received packet is sent
- * twice in different forms, the second form starts from the headers put back.
- */
-export class HeaderCopy {
-  readonly #bytes = new Uint8Array(MAX_HEADERS);
-  #length = 0;
-
-  save(frame: FrameView): void {
-    this.#length = frame.payloadStart - frame.l3;
-    copyBytes(frame.bytes, frame.l3, this.#bytes, 0, this.#length);
-  }
-
-  /** Into the frame that was saved. */
-  restore(frame: FrameView): void {
-    copyBytes(this.#bytes, 0, frame.bytes, frame.l3, this.#length);
-    frame.ttl = this.#bytes[frame.ipVersion === 4 ? IPV4.ttl : IPV6.hopLimit];
-  }
 }

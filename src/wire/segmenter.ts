@@ -11,14 +11,15 @@ import { finishChecksum, sumBytes } from './checksum.js';
 import type { FrameView } from './frame.js';
 import { isFamilyOf, pseudoSum, writeAddresses } from './ip.js';
 import { IPV4, setIpv4Word } from './ipv4.js';
-import { IPV6 } from './ipv6.js';
-import { MAX_HEADERS } from './rewrite.js';
+import { IPV6, MAX_EXTENSIONS } from './ipv6.js';
 import { TcpFlag, type TcpSegment } from './segment.js';
 import { seqAdd } from './seq.js';
-import { TCP, writeSegment } from './tcp.js';
+import { TCP, TCP_MAX_HEADER, writeSegment } from './tcp.js';
 import type { Tuple } from './tuple.js';
 import { IpProto } from './types.js';
 
+/** The longest IP and TCP headers that a frame of kind Tcp can have. */
+const MAX_HEADERS = IPV6.header + MAX_EXTENSIONS * 256 * 8 + TCP_MAX_HEADER;
 /** What Linux leaves of its least MSS, 48, beside 40 bytes of options: a tiny MSS must not make a flood. */
 const MIN_CHUNK = 8;
 

@@ -25,10 +25,6 @@ export function seqDiff(a: SeqNum, b: SeqNum): number {
   return ((a as number) - (b as number)) | 0;
 }
 
-export function seqBefore(a: SeqNum, b: SeqNum): boolean {
-  return seqDiff(a, b) < 0;
-}
-
 export function seqAfter(a: SeqNum, b: SeqNum): boolean {
   return seqDiff(a, b) > 0;
 }

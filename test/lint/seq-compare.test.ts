@@ -79,7 +79,7 @@ t.test('no sequence number is compared with a raw operator', async (t) => {
 
 t.test('the rule sees what it must, and only that', async (t) => {
   const sample = `
-    import { type SeqNum, seqBefore, seqDiff } from './seq.js';
+    import { type SeqNum, seqAfter, seqDiff } from './seq.js';
     import type { TcpSegment } from './segment.js';
     declare const a: SeqNum, b: SeqNum, segment: TcpSegment, n: number, list: number[], maybe: SeqNum | undefined;
     export const bad = [
@@ -99,7 +99,7 @@ t.test('the rule sees what it must, and only that', async (t) => {
     ];
     export const good = [
       seqDiff(a, b) > 0,
-      seqBefore(a, b),
+      seqAfter(a, b),
       a === b,
       a - b,
       segment.window < n,

@@ -7,7 +7,6 @@ import {
   foldSum,
   sumBytes,
   updateChecksum,
-  updateChecksum32,
   updateChecksumSums,
 } from '../../src/wire/checksum.js';
 import { addressText } from '../../src/wire/endpoint.js';
@@ -149,14 +148,12 @@ t.test('incremental updates equal a full recomputation', async (t) => {
         const at = 2 + 2 * (where % ((bytes.length - 6) >> 1 || 1));
         const check = finishChecksum(naiveSum(bytes));
         const oldWord = view.getUint16(at);
-        const oldDouble = view.getUint32(at);
         const oldSum = sumBytes(bytes, 0, bytes.length, 0);
         view.setUint16(at, word);
         same(updateChecksum(check, oldWord, word), finishChecksum(naiveSum(bytes)));
         view.setUint16(at, oldWord);
         view.setUint32(at, double);
         const wanted = finishChecksum(naiveSum(bytes));
-        same(updateChecksum32(check, oldDouble, double), wanted);
         same(updateChecksumSums(check, oldSum, sumBytes(bytes, 0, bytes.length, 0)), wanted);
       },
     ),

@@ -4,9 +4,7 @@ import {
   foldSum,
   sumBytes,
   updateChecksum,
-  updateChecksum32,
   updateChecksumSums,
-  updatePartialSum,
 } from '../../src/wire/checksum.js';
 import { naiveSum, pattern } from './helpers.js';
 
@@ -73,7 +71,7 @@ t.test('a 32-bit value that wraps is not a ones-complement addition', async (t) 
   const bytes = Uint8Array.of(0xff, 0xff, 0xff, 0x00, 0x12, 0x34);
   const check = finishChecksum(naiveSum(bytes));
   const after = Uint8Array.of(0x00, 0x00, 0x01, 0x00, 0x12, 0x34);
-  t.equal(updateChecksum32(check, 0xffffff00, 0x00000100), finishChecksum(naiveSum(after)));
+  t.equal(updateChecksumSums(check, 0xffff + 0xff00, 0x0000 + 0x0100), finishChecksum(naiveSum(after)));
 });
 
 t.test('a checksum of FFFF, which some senders write for 0000, becomes the right one', async (t) => {
@@ -83,15 +81,10 @@ t.test('a checksum of FFFF, which some senders write for 0000, becomes the right
   t.equal(updateChecksum(0xffff, 0x1234, 0x1235), finishChecksum(0x1235 + 0xedcb));
 });
 
-t.test('ranges and partial sums', async (t) => {
+t.test('ranges', async (t) => {
   const before = pattern(36, 7);
   const after = pattern(36, 8);
   const check = finishChecksum(naiveSum(before));
   const wanted = finishChecksum(naiveSum(after));
   t.equal(updateChecksumSums(check, sumBytes(before, 0, 36, 0), sumBytes(after, 0, 36, 0)), wanted);
-  const folded = foldSum(sumBytes(before, 0, 36, 0));
-  t.equal(
-    updatePartialSum(folded, sumBytes(before, 0, 36, 0), sumBytes(after, 0, 36, 0)),
-    foldSum(sumBytes(after, 0, 36, 0)),
-  );
 });

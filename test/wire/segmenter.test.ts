@@ -7,6 +7,7 @@ import { computeChecksum } from '../../src/wire/rewrite.js';
 import { OptionBit, TcpFlag, type TcpSegment } from '../../src/wire/segment.js';
 import { Segmenter } from '../../src/wire/segmenter.js';
 import { seqAdd, seqNum } from '../../src/wire/seq.js';
+import { emitTcp } from '../../src/wire/tcp-emit.js';
 import type { Tuple } from '../../src/wire/tuple.js';
 import { IpProto } from '../../src/wire/types.js';
 import { vector } from '../vectors/load.js';
@@ -237,4 +238,29 @@ t.test('IPv6: extension headers go with every packet and count against the MSS',
     [40 + 8 + 20 + 500, 40 + 8 + 20 + 500],
   );
   for (const one of packets) t.strictSame(faults(one), []);
+});
+
+t.test('the longest headers there can be', async (t) => {
+  const body = new Uint8Array(2046);
+  const payload = pattern(100);
+  const options = { options: OptionBit.Timestamps | OptionBit.Sack, sackCount: 3, tsval: 1, tsecr: 2 };
+  const packet = emitIpv6({
+    source: 'fd00:201:1::2',
+    destination: 'fd00:201:2::2',
+    trafficClass: 0,
+    flowLabel: 0,
+    hopLimit: 9,
+    extensions: Array.from({ length: 8 }, () => ({ header: IpProto.Destination, body })),
+    nextHeader: IpProto.Tcp,
+    payload: emitTcp(segmentWith(options), 1, 2, payload),
+  });
+  const frame = frameOf(packet);
+  computeChecksum(frame);
+  const before = packet.slice();
+  const packets = cut(frame, segmentOf(frame), other6, 0, 100, 90);
+  t.strictSame(packet, before, 'the frame is as it was');
+  t.ok(packets.length > 1);
+  for (const one of packets) t.strictSame(faults(one), []);
+  const parts = packets.map((one) => one.slice(frameOf(one).payloadStart));
+  t.strictSame(Uint8Array.from(parts.flatMap((part) => [...part])), payload);
 });

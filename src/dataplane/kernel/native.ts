@@ -7,7 +7,7 @@
  */
 import { bindLibrary, type Memory, type Pointer } from '../../platform/ffi.js';
 
-export const LIBBPF = 'libbpf.so.1';
+const LIBBPF = 'libbpf.so.1';
 export const LIBBPF_MEND = 'install libbpf1 (apt-get install libbpf1)';
 
 export interface Libbpf {

@@ -26,7 +26,7 @@ const IPV4_AND_TCP = 40;
 const IPV6_AND_TCP = 60;
 
 /** Packets, by what became of them. */
-export class PacketCounters {
+class PacketCounters {
   received = 0;
   host = 0;
   passed = 0;

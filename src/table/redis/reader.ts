@@ -18,7 +18,7 @@ export async function readIds(link: Link, keys: Keys): Promise<string[]> {
 }
 
 /** Those that are there; an id whose record has gone since is left out. */
-export async function readRecords(link: Link, keys: Keys, ids: readonly string[]): Promise<FlowRecord[]> {
+async function readRecords(link: Link, keys: Keys, ids: readonly string[]): Promise<FlowRecord[]> {
   const records: FlowRecord[] = [];
   for (let from = 0; from < ids.length; from += READ_BATCH) {
     const batch = ids.slice(from, from + READ_BATCH);
@@ -60,7 +60,7 @@ export async function loadRecords(link: Link, keys: Keys, ids: readonly string[]
 }
 
 /** Rejects with SUT_TABLE_LAYOUT when the group is a newer version's. */
-export async function checkLayout(link: Link, keys: Keys): Promise<void> {
+async function checkLayout(link: Link, keys: Keys): Promise<void> {
   const layout = Number((await link.ask((client) => client.hget(keys.lease, 'layout'))) ?? LAYOUT);
   if (layout > LAYOUT) throw newerLayout(keys, String(layout));
 }
