@@ -1,7 +1,8 @@
 /**
  * The table's Redis fails over while connections come, are stitched and go: a real Sentinel whose master is killed; a
- * real Cluster whose master of the group's slot is killed, and then the slot moves. No connection is lost and no byte
- * is wrong; nothing new is stitched while nobody can write, and in the end the new master has what the switch has.
+ * real Cluster whose master of the group's slot is killed, and then the slot moves, which the switch has to run into. No
+ * connection is lost and no byte is wrong; nothing new is stitched while nobody can write, and in the end the new master
+ * has what the switch has.
  * On the kernel path; some 40 s.
  *
  * SUTURE_TEST_MOVES: how often the slot moves, once if nothing is said.
@@ -213,9 +214,21 @@ t.test('the table fails over under load', async (t) => {
       const field = new Field(rig, cluster.url);
       await field.start();
       await field.untilSaved();
-      const to = await cluster.moveSlot(LEASE_KEY);
+      const { from, to, before } = await cluster.moveSlot(LEASE_KEY);
+      let after = before;
+      await rig.stage.until(
+        async () => {
+          after = await from.server.refusals();
+          return after.moved > before.moved;
+        },
+        TABLE_MS,
+        () => `the switch never asked the node that had the slot: ${JSON.stringify([before, after])}`,
+      );
       await field.untilSaved();
       t.equal((await cluster.holders(LEASE_KEY)).owner, to, 'the slot has moved');
+      t.comment(
+        `the node that had it refused ${JSON.stringify(before)} before, and ${JSON.stringify(after)} by then`,
+      );
       await field.checkStitches(t);
       await field.finish(t);
     });

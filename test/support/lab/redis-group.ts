@@ -13,6 +13,12 @@ const MASTER = 'the-master';
 /** Longer than a busy machine keeps a server waiting, mostly; a failover that nobody wanted does no harm. */
 const DOWN_AFTER_MS = 1_000;
 
+export interface Refusals {
+  readonly ask: number;
+  readonly moved: number;
+  readonly tryAgain: number;
+}
+
 export class LabRedis {
   private constructor(
     private readonly rig: Rig,
@@ -38,6 +44,14 @@ export class LabRedis {
 
   async cli(...args: string[]): Promise<string> {
     return (await this.rig.tool('s', ['redis-cli', '-p', String(this.port), ...args])).trim();
+  }
+
+  /** How often it sent a command elsewhere (ASK, MOVED) or away (TRYAGAIN). */
+  async refusals(): Promise<Refusals> {
+    const text = await this.cli('info', 'errorstats');
+    const count = (word: string): number =>
+      Number(new RegExp(`^errorstat_${word}:count=(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+    return { ask: count('ASK'), moved: count('MOVED'), tryAgain: count('TRYAGAIN') };
   }
 
   async kill(): Promise<void> {
@@ -86,7 +100,10 @@ export interface ClusterNode {
 }
 
 export class LabCluster {
-  private constructor(readonly nodes: readonly ClusterNode[]) {}
+  private constructor(
+    private readonly rig: Rig,
+    readonly nodes: readonly ClusterNode[],
+  ) {}
 
   static async start(rig: Rig): Promise<LabCluster> {
     const ports = [7000, 7001, 7002, 7003, 7004, 7005];
@@ -112,7 +129,7 @@ export class LabCluster {
     await rig.tool('s', create);
     const nodes: ClusterNode[] = [];
     for (const server of servers) nodes.push({ server, id: await server.cli('cluster', 'myid') });
-    const group = new LabCluster(nodes);
+    const group = new LabCluster(rig, nodes);
     await until(rig, 'the cluster is not ready', () => group.isReady());
     return group;
   }
@@ -139,9 +156,13 @@ export class LabCluster {
     return { slot, owner: found, other: elsewhere };
   }
 
-  /** As `redis-cli --cluster reshard` does it: keys in small parts, while others use them. */
-  async moveSlot(key: string): Promise<ClusterNode> {
+  /**
+   * As `redis-cli --cluster reshard` does it: keys in small parts, while others use them. Halfway, with keys on both nodes,
+   * it waits until the one that had them could not serve somebody. Gives the nodes, and what the first one refused before.
+   */
+  async moveSlot(key: string): Promise<{ from: ClusterNode; to: ClusterNode; before: Refusals }> {
     const { slot, owner, other } = await this.holders(key);
+    const before = await owner.server.refusals();
     await other.server.cli('cluster', 'setslot', slot, 'importing', owner.id);
     await owner.server.cli('cluster', 'setslot', slot, 'migrating', other.id);
     for (;;) {
@@ -150,9 +171,13 @@ export class LabCluster {
         .filter(Boolean);
       if (keys.length === 0) break;
       await owner.server.cli('migrate', HOST, String(other.server.port), '', '0', '5000', 'KEYS', ...keys);
+      await until(this.rig, 'nobody asks for keys of the slot that moves', async () => {
+        const { ask, tryAgain } = await owner.server.refusals();
+        return ask + tryAgain > before.ask + before.tryAgain;
+      });
     }
     for (const { server } of [other, owner]) await server.cli('cluster', 'setslot', slot, 'node', other.id);
-    return other;
+    return { from: owner, to: other, before };
   }
 
   private async isReady(): Promise<boolean> {
