@@ -8,6 +8,7 @@ import type { SwitchConfig } from '../platform/config/index.js';
 import { SutureError } from '../platform/errors.js';
 import type { Running } from '../platform/lifecycle.js';
 import type { Logger } from '../platform/log.js';
+import { type Claimed, claim } from './claim.js';
 import { Generation } from './generation.js';
 import { withNames } from './interfaces.js';
 
@@ -24,8 +25,14 @@ export async function startSwitch({ config: given, log, clock }: SwitchOptions):
   const config = withNames(given, networkInterfaces());
   // The admin socket is made by the control thread, and only this one may say who can open it.
   process.umask(0o077);
-  const switchOver = new Switch({ config, log, clock });
-  await switchOver.start();
+  const claimed = await claim(config.name, config.interfaces);
+  const switchOver = new Switch({ config, log, clock }, claimed);
+  try {
+    await switchOver.start();
+  } catch (error) {
+    claimed.release();
+    throw error;
+  }
   return switchOver;
 }
 
@@ -36,7 +43,10 @@ class Switch implements Running {
   private readonly stopping = new AbortController();
   private changing: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: SwitchOptions) {
+  constructor(
+    private readonly options: SwitchOptions,
+    private readonly claimed: Claimed,
+  ) {
     this.failed = new Promise((resolve) => {
       this.fail = resolve;
     });
@@ -57,6 +67,7 @@ class Switch implements Running {
     // The flows of a group go on without this switch, in another one or in its next run.
     if (this.options.config.standby && !signal?.aborted) await this.generation?.leave();
     else await this.generation?.stop(signal);
+    this.claimed.release();
   }
 
   private async succeed(deposed: Generation): Promise<void> {
