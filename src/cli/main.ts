@@ -38,8 +38,7 @@ export async function main(argv: readonly string[], context: CliContext): Promis
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     const error = thrown instanceof CommanderError ? usageError(thrown) : asSutureError(thrown);
-    // Commander has printed its own complaints already.
-    if (!(thrown instanceof CommanderError)) context.stderr.write(errorText(error));
+    context.stderr.write(errorText(error));
     if (wantsJson(argv)) printJson(context.stdout, errorView(error));
     return exitCodeOf(error);
   }
@@ -56,6 +55,8 @@ function buildProgram(context: CliContext, action: Action): Command {
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
       writeErr: (text) => void context.stderr.write(text),
+      // Its complaints are printed like any other error, with their code.
+      outputError: () => {},
     });
   roleCommands(program, context, action);
   discoverCommand(program, context, action);
@@ -70,12 +71,16 @@ function buildProgram(context: CliContext, action: Action): Command {
 }
 
 function usageError(error: CommanderError): SutureError {
+  return new SutureError('SUT_USAGE', usageText(error), { cause: error });
+}
+
+function usageText({ code, message }: CommanderError): string {
   // The command was named without the subcommand that it needs: the help was printed instead.
-  const message =
-    error.code === 'commander.help'
-      ? 'no command was given; --help lists them'
-      : error.message.replace(/^error: /, '');
-  return new SutureError('SUT_USAGE', message, { cause: error });
+  if (code === 'commander.help') return 'no command was given; --help lists them';
+  // A suggestion is on a line of its own.
+  const text = message.replace(/^error: /, '').replace(/\.?\n/, ' ');
+  // `flows ID`: an unknown command of a group looks like an argument of its default one.
+  return code === 'commander.excessArguments' ? text.replace(/\.$/, '; --help lists what there is') : text;
 }
 
 /** Asked of the arguments, since wrong usage is found before there are options to ask. */

@@ -45,6 +45,7 @@ t.test('what can go wrong', async (t) => {
   t.match(gone.json, {
     error: { code: 'SUT_TABLE_UNAVAILABLE', message: `redis://127.0.0.1:${port}/0: connect ECONNREFUSED` },
   });
+  t.match(gone.json, { error: { message: /; check that a Redis runs there, and the network$/ } });
   t.notMatch(gone.out, 'secret');
   const server = await RedisServer.start(t, { config: { databases: '2' } });
   const db = await suture(['flows', '--table', `redis://127.0.0.1:${server.port}/2`, '--json']);
@@ -53,7 +54,9 @@ t.test('what can go wrong', async (t) => {
   t.match(word.json, [], 'a server without a password takes any');
   await server.cli('config', 'set', 'requirepass', 'right');
   const wrong = await suture(['flows', '--table', `redis://:wrong@127.0.0.1:${server.port}`, '--json']);
-  t.match(wrong.json, { error: { code: 'SUT_TABLE_UNAVAILABLE', message: /WRONGPASS/ } });
+  t.match(wrong.json, {
+    error: { code: 'SUT_TABLE_UNAVAILABLE', message: /WRONGPASS.*; check user, password and ACL$/ },
+  });
   const right = await suture(['flows', '--table', `redis://:right@127.0.0.1:${server.port}`, '--json']);
   t.strictSame(right.json, []);
   for (const [argv, message] of [

@@ -53,8 +53,11 @@ t.test('wrong usage is 2, and a JSON document when that was asked for', async (t
     const { code, out, err } = await suture(argv);
     t.equal(code, 2, argv.join(' ') || 'nothing');
     t.equal(out, '');
-    t.not(err, '');
+    t.match(err, /^suture: .+ \(SUT_USAGE\)$/m, argv.join(' ') || 'nothing');
+    t.notMatch(err, /^error:/m);
   }
+  t.match((await suture(['flow'])).err, "suture: unknown command 'flow' (Did you mean flows?) (SUT_USAGE)\n");
+  t.match((await suture(['flows', 'x-1'])).err, /--help lists what there is \(SUT_USAGE\)/);
   const { code, json } = await suture(['flows', '--state', 'sewn', '--json']);
   t.equal(code, 2);
   t.match(json, { error: { code: 'SUT_USAGE', message: /'sewn' is invalid/ } });

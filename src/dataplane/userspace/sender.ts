@@ -50,7 +50,7 @@ export class Sender {
       const why = error instanceof Error ? error.message : String(error);
       throw new SutureError(
         'SUT_PERMISSION',
-        `can't open a raw socket: ${why}. Run as root or with CAP_NET_RAW`,
+        `can't open a raw socket: ${why}. Run as root or with CAP_NET_RAW and CAP_NET_ADMIN`,
         {
           cause: error,
         },

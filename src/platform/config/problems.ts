@@ -62,7 +62,9 @@ export function problemText(problem: Problem, file: string, document: Document, 
   const place = line === undefined ? file : `${file}:${line}`;
   const where = pathText(full) || 'the whole file';
   if (unknownKey !== undefined) return `${place}: ${where}: found an unknown key, expected ${expected}`;
-  const found = SECRETS.has(path.at(-1)) ? 'a value that is not shown' : showValue(plainAt(document, path));
+  const value = plainAt(document, path);
+  const isSecret = SECRETS.has(path.at(-1)) && value !== undefined;
+  const found = isSecret ? 'a value that is not shown' : showValue(value);
   return `${place}: ${where}: found ${found}, expected ${expected}`;
 }
 

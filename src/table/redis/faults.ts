@@ -20,6 +20,13 @@ export type FaultKind =
 
 const SILENT: ReadonlySet<FaultKind> = new Set(['unreachable', 'no-answer']);
 
+/** What whoever started the program can do about it. */
+const MENDS: Readonly<Partial<Record<FaultKind, string>>> = {
+  unreachable: '; check that a Redis runs there, and the network',
+  'no-answer': '; check that a Redis runs there, and the network',
+  'not-allowed': '; check user, password and ACL',
+};
+
 /** By the first word of an error reply (redis.io: "Error handling" of the serialization protocol). */
 const REPLIES: Readonly<Record<string, FaultKind>> = {
   OOM: 'out-of-memory',
@@ -59,7 +66,7 @@ export class TableFault extends Error {
 
   /** As what `where` is told to a person. */
   asError(where: string): SutureError {
-    const message = `the flow table at ${where}: ${this.message}`;
+    const message = `the flow table at ${where}: ${this.message}${MENDS[this.kind] ?? ''}`;
     return new SutureError(codeOf(this.kind), message, { cause: this });
   }
 }

@@ -51,6 +51,10 @@ t.test('what is wrong is named with its place, what was found and what is expect
   ]);
   complains(t, 'shell', 'ports:', [
     [
+      'link: { auth: { mode: psk } }\nports:',
+      'f.yaml:4: link.auth.key: found nothing, expected a secret of at least 16 characters',
+    ],
+    [
       'link: { auth: { mode: psk, key: short } }\nports:',
       'f.yaml:4: link.auth.key: found a value that is not shown, expected a secret of at least 16 characters',
     ],
