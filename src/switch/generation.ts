@@ -69,10 +69,19 @@ export class Generation {
       if (plane.kind === 'userspace') await this.discovery.start();
       await this.settle();
     } catch (error) {
-      // Without a data path nothing has to drain, and the lease that the control thread may have by then is given back.
-      await this.stop(this.plane && AbortSignal.abort());
+      await this.giveUp();
       throw error;
     }
+  }
+
+  /**
+   * What a start that failed leaves behind: flows of a former process, as it found them, for the next start. Where there are
+   * none nothing has to drain. The lease that the control thread may have by then is given back.
+   */
+  private async giveUp(): Promise<void> {
+    const states = await this.plane?.states();
+    if (states && states.ids.length > 0) await this.leave();
+    else await this.stop(this.plane && AbortSignal.abort());
   }
 
   async stop(signal?: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
  * On the kernel path a switch process may die: its flows go on, and the next process takes them over. The userspace
  * path has nothing that outlives its process (`restart.test.ts`).
  */
+import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { addressOf, endpointOf, HTTP_PORT, RAW_PORT } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
@@ -41,6 +42,14 @@ t.test('100 stitched flows and transfers outlive the switch process', async (t) 
 
   roles.switch.kill('SIGKILL');
   await roles.switch.ended;
+  const failing = rig.file('failing.yaml');
+  writeFileSync(failing, JSON.stringify(unableToListen(rig)));
+  const failed = await rig.suture('s', ['switch', '-c', failing]);
+  t.match(
+    failed,
+    { code: 2, stderr: /SUT_CONFIG_INVALID/ },
+    'a start that fails leaves them to the next one',
+  );
   await rig.stage.startSwitch(switchConfig);
   t.equal(await stitched(), CONNECTIONS + 1, 'the new process knows the flows of the old one');
   go.say();
@@ -112,4 +121,16 @@ t.test('a handover of a connection that the core opened outlives it too, with no
 async function resetsOf(rig: Rig, host: 'e' | 'b'): Promise<string> {
   const text = await rig.tool(host, ['nstat', '-asz', 'TcpEstabResets', 'TcpOutRsts']);
   return text.replace(/^#.*\n/, '');
+}
+
+/** The control service comes after the flows have been taken over. */
+function unableToListen(rig: Rig): object {
+  return {
+    name: 's1',
+    interfaces: ['to-e', 'to-a', 'to-b'],
+    auth: { mode: 'none' },
+    dataplane: 'kernel',
+    control: { listen: '10.201.99.99:57626' },
+    admin: `unix:${rig.file('failing.sock')}`,
+  };
 }
