@@ -280,7 +280,7 @@ struct reply {
 	u32 slot;
 	u32 generation;
 	u32 state;
-	/* Milliseconds until the flow is to be ticked, 0 for never. Not of flows on their way to the stitch. */
+	/* Milliseconds until the flow is to be ticked, 0 for never. */
 	u32 due;
 };
 

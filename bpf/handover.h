@@ -41,6 +41,11 @@ static __always_inline int fits(const struct conn *x, const struct conn *y)
 	return seq_diff(x->told_max, far_edge(x, y) + slack) <= 0;
 }
 
+static __always_inline int has_room(const struct conn *x, const struct conn *y)
+{
+	return seq_diff(x->far.max, far_edge(x, y)) <= 0;
+}
+
 static __always_inline int pipeline_empty(const struct conn *x, const struct conn *y)
 {
 	return x->shell.ack == x->far.max && far_ack(x, y) == x->far.max && x->far.max + x->delta == y->shell.max;

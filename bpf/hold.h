@@ -170,7 +170,10 @@ static __always_inline u32 due_in(const struct work *w, const struct flow *f)
 
 	u32 quiet;
 
-	if (f->mode != MODE_DIRECT || f->state == STATE_CLOSED)
+	if (f->mode == MODE_RELAY || f->mode == MODE_DEAD || f->state == STATE_CLOSED)
+		return 0;
+	/* After its deadline only packets change anything in a clamp. */
+	if (f->mode == MODE_CLAMP && (s32)(w->now - at) >= 0)
 		return 0;
 	if (!at || (f->resend_at && (s32)(f->resend_at - at) < 0))
 		at = f->resend_at;

@@ -68,7 +68,8 @@ static __noinline void after_clamp(struct work *w, struct flow *f)
 		stitch(w, f, 0);
 		return;
 	}
-	if ((s32)(w->now - f->deadline) < 0 && !(fits(outer, inner) && fits(inner, outer)))
+	if (!(fits(outer, inner) && fits(inner, outer)) &&
+	    !((s32)(w->now - f->deadline) >= 0 && has_room(outer, inner) && has_room(inner, outer)))
 		return;
 	make_cut(outer);
 	set_timestamp_delta(outer, inner, w->now);

@@ -2,6 +2,10 @@
  * The clamp: before the cut, the windows that the shell offers are limited to what the far ends can take, so
  * that nothing in flight at the cut can overrun them. An edge once told is never taken back, so the clamp
  * waits until what was promised fits.
+ *
+ * What an end has no room for stays where it is until its program reads, perhaps for ever (RFC 9293 section 3.8.6.1), and
+ * a drain may not last for ever. So nothing is cut before both ends have room for all that the shell holds for them; until
+ * then the flow is relayed, which can last as long as it likes.
  */
 import type { TcpSegment } from '../wire/segment.js';
 import { type SeqNum, seqAdd, seqDiff, seqMax, seqMin } from '../wire/seq.js';
@@ -51,6 +55,16 @@ function fits(x: Connection): boolean {
 /** True when a cut overruns nobody. */
 export function readyToCut(outer: Connection, inner: Connection): boolean {
   return fits(outer) && fits(inner);
+}
+
+/** True when Y's kernel can take all that X has sent so far, whether its program reads or not. */
+function hasRoom(x: Connection): boolean {
+  return seqDiff(x.far.max, farEdge(x)) <= 0;
+}
+
+/** True when a cut can be drained, though an end may be overrun by what it was promised and has not sent. */
+export function drainable(outer: Connection, inner: Connection): boolean {
+  return hasRoom(outer) && hasRoom(inner);
 }
 
 /** True when X's bytes have all been acknowledged by the shell and by Y, and the shell holds none. */

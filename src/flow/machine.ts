@@ -13,7 +13,7 @@ export const FLOW_EVENTS = [
   'establish',
   /** The shell asked for the stitch and gave its offsets. */
   'enable',
-  /** The windows that the ends were told fit the far ends, or the clamp's deadline passed. */
+  /** The windows that the ends were told fit the far ends; after the clamp's deadline, what the ends have sent does. */
   'cut',
   /** Nothing was in flight in either direction, so no drain is needed. */
   'empty',

@@ -5,7 +5,7 @@
 import { TcpFlag, type TcpSegment } from '../wire/segment.js';
 import { seqDiff } from '../wire/seq.js';
 import { refusalOf } from './align.js';
-import { pipelinesEmpty, readyToCut } from './clamp.js';
+import { drainable, pipelinesEmpty, readyToCut } from './clamp.js';
 import type { Connection } from './connection.js';
 import { drained, makeCut, repeatAck, setTimestampDelta, settleTimestampDelta } from './drain.js';
 import type { StitchOffsets } from './endpoints.js';
@@ -28,7 +28,7 @@ export interface FlowKeeper {
 
 export class FlowProgress {
   readonly holding: Holding;
-  /** Flows that are clamped or drain. */
+  /** Flows that are clamped or drain, and whose time is not over. */
   private readonly moving = new Set<Flow>();
   /** Those that close, where other switches carry packets too. */
   private readonly closing = new Set<Flow>();
@@ -49,11 +49,17 @@ export class FlowProgress {
 
   tick(now: number): void {
     for (const flow of this.moving) {
-      if (flow.mode === Mode.Clamp) this.afterClamp(flow, now);
+      if (flow.mode === Mode.Clamp) this.tickClamped(flow, now);
       else if (now >= flow.deadline) this.breakFlow(flow, 'drain-timeout', now);
     }
     this.holding.tick(now);
     for (const flow of this.closing) this.tickClosing(flow, now);
+  }
+
+  /** After its deadline only packets change anything. */
+  private tickClamped(flow: Flow, now: number): void {
+    this.afterClamp(flow, now);
+    if (flow.mode === Mode.Clamp && now >= flow.deadline) this.moving.delete(flow);
   }
 
   /** In a group whose switches all carry packets: the last ack may have taken another way. */
@@ -150,13 +156,14 @@ export class FlowProgress {
       this.stitch(flow, 'empty', now);
       return;
     }
-    if (now < flow.deadline && !readyToCut(outer, inner)) return;
+    if (!readyToCut(outer, inner) && !(now >= flow.deadline && drainable(outer, inner))) return;
     for (const x of [outer, inner]) {
       makeCut(x);
       setTimestampDelta(x, now);
     }
     flow.mode = Mode.Drain;
     flow.deadline = now + this.options.drainLimit;
+    this.moving.add(flow);
     this.move(flow, 'cut', undefined, now);
     this.afterDrain(flow, now);
   }

@@ -73,6 +73,23 @@ t.test('the clamp waits for windows that fit, and for its deadline at most', asy
   t.equal(driver.state, 'cutting');
 });
 
+t.test('what the core has no room for is not cut, however long that lasts', async (t) => {
+  const driver = new Driver({ engine: { drainLimit: 500 } }).open();
+  driver.send('E', { seq: 0, ack: 0, len: 100, ...ts });
+  driver.send('A>B', { seq: 0, ack: 0, len: 100, ...ts });
+  driver.send('B', { seq: 0, ack: 100, window: 20, ...ts });
+  driver.send('E', { seq: 100, ack: 0, len: 50, ...ts });
+  driver.enable();
+  driver.tick(10_000);
+  t.equal(driver.state, 'clamping', 'a relay waits as long as it takes');
+  driver.send('B', { seq: 0, ack: 100, window: 49, ...ts });
+  t.equal(driver.state, 'clamping');
+  driver.send('B', { seq: 0, ack: 100, window: 50, ...ts });
+  t.equal(driver.state, 'cutting');
+  driver.tick(500);
+  t.equal(driver.engine.flow('f')?.reason, 'drain-timeout', 'the drain has its limit all the same');
+});
+
 t.test('the shell can offer no more than the core takes, and never takes back', async (t) => {
   const driver = new Driver().reach('clamping');
   const sent = (): number => driver.engine.outbox.at(0).segment.window;

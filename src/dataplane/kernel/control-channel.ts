@@ -20,7 +20,7 @@ export interface Reply {
   readonly slot: number;
   readonly generation: number;
   readonly state: number;
-  /** Milliseconds until a flow that holds something is to be ticked; 0 for not at all. */
+  /** Milliseconds until the flow is to be ticked; 0 for not at all. */
   readonly due: number;
 }
 

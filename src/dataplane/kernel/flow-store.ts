@@ -26,10 +26,8 @@ export interface Known extends Place {
 export class FlowStore {
   private readonly byId = new Map<string, Known>();
   private readonly bySlot = new Map<number, Known>();
-  /** Clamped or draining. */
-  readonly moving = new Set<Known>();
-  /** With a FIN or RST that is held or not acknowledged yet: when each is to be ticked. */
-  readonly holding = new Map<Known, number>();
+  /** When each is to be ticked that time moves on: clamped, draining, or with a FIN or RST that is held or not acknowledged yet. */
+  readonly ticks = new Map<Known, number>();
   private readonly lingering = new Map<Known, number>();
 
   get size(): number {
@@ -55,8 +53,7 @@ export class FlowStore {
   }
 
   linger(known: Known, until: number): void {
-    this.moving.delete(known);
-    this.holding.delete(known);
+    this.ticks.delete(known);
     this.lingering.set(known, until);
   }
 
@@ -72,8 +69,7 @@ export class FlowStore {
   forget(known: Known): void {
     this.byId.delete(known.id);
     if (this.bySlot.get(known.slot) === known) this.bySlot.delete(known.slot);
-    this.moving.delete(known);
-    this.holding.delete(known);
+    this.ticks.delete(known);
     this.lingering.delete(known);
   }
 }

@@ -75,7 +75,7 @@ export class Upkeep {
 
   /** In a group whose switches all carry packets, silence may be all that tells of a flow's end. */
   private awaitEnd(known: Known): void {
-    if (this.parts.engine.shared && !this.parts.store.holding.has(known)) this.tickLater(known, QUIET_MS);
+    if (this.parts.engine.shared && !this.parts.store.ticks.has(known)) this.tickLater(known, QUIET_MS);
   }
 
   /** What a new state asks of this process. */
@@ -85,12 +85,12 @@ export class Upkeep {
       const { wanted } = known;
       queueMicrotask(() => this.parts.stopped.aborted || this.parts.begin(known, wanted));
     } else if (state === 'clamping' || state === 'cutting') {
-      this.parts.store.moving.add(known);
-      void this.tickWhileMoving();
+      this.tickLater(known, 0);
     } else if (state === 'closed' || state === 'broken') {
       this.ended(known, flow);
     } else {
-      this.parts.store.moving.delete(known);
+      // One that closes may hold something, and is ticked for that.
+      if (state !== 'closing') this.parts.store.ticks.delete(known);
       if (state === 'refused') known.wanted = undefined;
       if (state === 'closing') this.closing.add(known);
       if (!this.parts.steering.isOn) this.awaitEnds();
@@ -112,28 +112,26 @@ export class Upkeep {
     this.closing.delete(known);
   }
 
-  /** A flow that holds something is ticked when that is due. */
   tickAsDue(known: Known, { due }: Reply): void {
-    if (due === 0) this.parts.store.holding.delete(known);
+    if (due === 0) this.parts.store.ticks.delete(known);
     else this.tickLater(known, due);
   }
 
   private tickLater(known: Known, ms: number): void {
-    this.parts.store.holding.set(known, this.parts.clock.kernel() + ms);
-    void this.tickWhileMoving();
+    this.parts.store.ticks.set(known, this.parts.clock.kernel() + ms);
+    void this.tickWhileDue();
   }
 
-  private async tickWhileMoving(): Promise<void> {
+  private async tickWhileDue(): Promise<void> {
     if (this.ticking) return;
     this.ticking = true;
     const { clock, requests, stopped, store } = this.parts;
-    const { moving, holding } = store;
-    while (moving.size + holding.size > 0 && !stopped.aborted) {
+    const { ticks } = store;
+    while (ticks.size > 0 && !stopped.aborted) {
       await clock.sleep(TICK_MS, stopped).catch(() => {});
       if (stopped.aborted) break;
-      for (const known of moving) requests.tick(known);
       const now = clock.kernel();
-      for (const [known, at] of holding) if (at <= now) this.tickAsDue(known, requests.tick(known));
+      for (const [known, at] of ticks) if (at <= now) this.tickAsDue(known, requests.tick(known));
       this.parts.consume();
     }
     this.ticking = false;

@@ -55,6 +55,22 @@ export const HANDOVER_CASES: readonly Case[] = [
     state: 'cutting',
   },
   {
+    name: 'no cut before the core has room for what the shell holds',
+    run: (d) => {
+      d.open();
+      d.send('E', { seq: 0, ack: 0, len: 100, ...TS });
+      d.send('A>B', { seq: 0, ack: 0, len: 100, ...TS });
+      d.send('B', { seq: 0, ack: 100, window: 20, ...TS });
+      d.send('E', { seq: 100, ack: 0, len: 50, ...TS });
+      d.enable();
+      d.tick(10_000);
+      d.send('B', { seq: 0, ack: 100, window: 49, ...TS });
+      if (d.state !== 'clamping') throw new Error(`too early: ${d.state}`);
+      d.send('B', { seq: 0, ack: 100, window: 50, ...TS });
+    },
+    state: 'cutting',
+  },
+  {
     name: 'windows while clamped, and growth that is announced',
     run: (d) => {
       d.reach('clamping');

@@ -56,11 +56,13 @@ export function answerDiffers(kernel: Kernel, engine: Flow | FlowRequestError, {
   return [`answer: kernel ${answer}, engine ${engine instanceof FlowRequestError ? engine.code : 'done'}`];
 }
 
-/** The same of when the process is to tick next, of flows that hold something. */
+/** The same of when the process is to tick next, of flows that time moves on. */
 export function dueDiffers(flow: Flow, { due }: Reply, now: number, isShared: boolean): string[] {
   const quiet = isShared ? (quietAt(flow) ?? 0) : 0;
   const times = [flow.deadline, flow.resendAt, quiet].filter((at) => at > 0);
-  const over = flow.mode !== Mode.Direct || flow.state === 'closed' || times.length === 0;
-  const expected = over ? 0 : Math.max(1, Math.min(...times) - now);
+  const { mode, state, deadline } = flow;
+  const rests = mode === Mode.Relay || mode === Mode.Dead || state === 'closed' || times.length === 0;
+  const expected =
+    rests || (mode === Mode.Clamp && now >= deadline) ? 0 : Math.max(1, Math.min(...times) - now);
   return due === expected ? [] : [`due: kernel ${due}, engine ${expected}`];
 }

@@ -14,6 +14,8 @@ export interface AppScript {
   /** Read at once, and the pause before it; 0 reads all as soon as it comes. */
   readonly readChunk: number;
   readonly readPause: number;
+  /** Once it has read so much, it reads nothing for a while. */
+  readonly nap?: { readonly after: number; readonly ms: number };
   /** Turns: `mine` bytes may follow for every `theirs` read. */
   readonly turns: { readonly first: boolean; readonly mine: number; readonly theirs: number } | undefined;
   /** Ends its stream only after the other end has. */
@@ -30,6 +32,7 @@ export class App implements TcpOwner, Wakeable {
   didReset = false;
   #established = false;
   #nextWrite = 0;
+  #napUntil = Number.NEGATIVE_INFINITY;
   #writing = false;
   #reading = false;
   #ending = false;
@@ -58,11 +61,9 @@ export class App implements TcpOwner, Wakeable {
     if (!this.#established) return;
     const { script, end, events } = this;
     if (end.readable > 0) {
-      if (script.readPause === 0) this.#read(end.readable);
-      else if (!this.#reading) {
-        this.#reading = true;
-        events.schedule(events.now + this.random.next() * 2 * script.readPause, this, Code.Read);
-      }
+      if (events.now < this.#napUntil) this.#readAt(this.#napUntil);
+      else if (script.readPause === 0) this.#read(end.readable);
+      else if (!this.#reading) this.#readAt(events.now + this.random.next() * 2 * script.readPause);
     }
     this.#write();
     this.#finish();
@@ -85,7 +86,16 @@ export class App implements TcpOwner, Wakeable {
     this.onProgress();
   }
 
+  #readAt(when: number): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.events.schedule(when, this, Code.Read);
+  }
+
   #read(bytes: number): void {
+    const { nap } = this.script;
+    if (nap && this.readBytes < nap.after && this.readBytes + bytes >= nap.after)
+      this.#napUntil = this.events.now + nap.ms;
     this.readBytes += bytes;
     this.end.read(bytes);
   }

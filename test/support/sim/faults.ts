@@ -3,8 +3,9 @@
  * changes what leaves it, or what it is told.
  */
 import { FlowEngine } from '../../../src/flow/engine.js';
+import { Mode } from '../../../src/flow/flow.js';
 import { OptionBit, TcpFlag, TcpSegment } from '../../../src/wire/segment.js';
-import { seqAdd } from '../../../src/wire/seq.js';
+import { seqAdd, seqMax } from '../../../src/wire/seq.js';
 import type { Tuple } from '../../../src/wire/tuple.js';
 import { FLOW_ID, type SimEmission, type SimEngine } from './switch-node.js';
 
@@ -19,11 +20,18 @@ interface Call {
 
 /** Changes one emission. */
 type Spoil = (emission: Emission, call: Call) => void;
+/** Changes what the engine knows, before it sees a packet. */
+type Before = (engine: FlowEngine, now: number) => void;
+
+const unspoiled = (): void => {};
 
 class FaultyEngine implements SimEngine {
   readonly #engine = new FlowEngine();
   readonly #received = new TcpSegment();
-  constructor(readonly spoil: Spoil) {}
+  constructor(
+    readonly spoil: Spoil,
+    readonly before: Before = unspoiled,
+  ) {}
 
   get outbox(): SimEngine['outbox'] {
     return this.#engine.outbox;
@@ -53,6 +61,7 @@ class FaultyEngine implements SimEngine {
   }
   receive(tuple: Tuple, segment: TcpSegment, now: number): number {
     this.#received.copyFrom(segment);
+    this.before(this.#engine, now);
     const verdict = this.#engine.receive(tuple, segment, now);
     this.#spoilAll(tuple);
     return verdict;
@@ -136,16 +145,12 @@ const lateTimestamps: Spoil = (emission, call) => {
   emission.segment.tsval = (emission.segment.tsval - 5000) >>> 0;
 };
 
-/** Without the rule against the ack deadlock: a bare ack keeps its number. */
-const unliftedAck: Spoil = (emission, call) => {
-  const flow = call.engine.flow(FLOW_ID);
-  const { received } = call;
-  if (!flow || emission.made || received.payloadLength > 0 || received.has(TcpFlag.Fin)) return;
-  for (const x of [flow.outer, flow.inner]) {
-    if (!call.tuple?.equals(x.toShell)) continue;
-    const direct = emission.tuple.equals(x.other.toFar);
-    emission.segment.seq = direct ? seqAdd(received.seq, x.delta) : received.seq;
-  }
+/** What an end has no room for is cut all the same. */
+const hastyCut: Before = (engine, now) => {
+  const flow = engine.flow(FLOW_ID);
+  if (flow?.mode !== Mode.Clamp || now < flow.deadline) return;
+  for (const x of [flow.outer, flow.inner])
+    x.other.far.edge = seqMax(x.other.far.edge, seqAdd(x.far.max, x.delta));
 };
 
 export interface Fault {
@@ -168,5 +173,9 @@ export const FAULTS: readonly Fault[] = [
   fault('timestamps that fall behind', lateTimestamps, 'paws'),
   fault('windows that are not rescaled', unscaledWindow, 'window'),
   fault('SACK edges that are not translated', foreignSack, 'sack'),
-  fault('bare acks that are not lifted', unliftedAck, 'stall', 'broken'),
+  {
+    name: 'a cut of what an end has no room for',
+    rules: ['broken'],
+    engine: () => new FaultyEngine(unspoiled, hastyCut),
+  },
 ];

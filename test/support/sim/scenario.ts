@@ -48,7 +48,19 @@ export function scenarioOf(seed: number): Scenario {
     shell,
     limit: 120_000,
   };
-  return parched ? parch(scenario, random) : scenario;
+  if (parched) return parch(scenario, random);
+  return random.chance(0.1) ? withNap(scenario, random) : scenario;
+}
+
+/** Longer than anything that the switch waits for with a limit. */
+const NAP_MS = 45_000;
+
+/** One end stops reading for a long time, somewhere in its stream. */
+function withNap(scenario: Scenario, random: Random): Scenario {
+  const who = random.chance(0.5) ? 'peerApp' : 'coreApp';
+  const from = who === 'peerApp' ? scenario.coreApp : scenario.peerApp;
+  const nap = { after: random.int(1, Math.max(1, from.total >> 1)), ms: NAP_MS };
+  return { ...scenario, [who]: { ...scenario[who], nap }, limit: scenario.limit + 2 * NAP_MS };
 }
 
 /**
