@@ -9,24 +9,31 @@
 
 /* ---- clamp */
 
-static __always_inline u32 allowed_edge(const struct conn *x, const struct conn *y)
+#define NO_CAP (1u << 30)
+
+static __always_inline u32 cap_at(const struct work *w, const struct flow *f)
 {
-	u32 fits = seq_min(far_edge(x, y), far_ack(x, y) + clamp_cap);
+	return (s32)(w->now - f->deadline) < 0 ? clamp_cap : NO_CAP;
+}
+
+static __always_inline u32 allowed_edge(const struct conn *x, const struct conn *y, u32 cap)
+{
+	u32 fits = seq_min(far_edge(x, y), far_ack(x, y) + cap);
 
 	return seq_max(x->told_max, seq_min(x->shell.edge, fits));
 }
 
-static __always_inline void clamp_window(const struct conn *x, const struct conn *y, struct segment *s)
+static __always_inline void clamp_window(const struct conn *x, const struct conn *y, struct segment *s, u32 cap)
 {
-	u32 window = window_field(allowed_edge(x, y), s->ack, x->shell.scale);
+	u32 window = window_field(allowed_edge(x, y, cap), s->ack, x->shell.scale);
 
 	if (window < s->window)
 		s->window = window;
 }
 
-static __always_inline void announce_growth(struct work *w, struct conn *x, const struct conn *y)
+static __always_inline void announce_growth(struct work *w, struct conn *x, const struct conn *y, u32 cap)
 {
-	u32 edge = allowed_edge(x, y);
+	u32 edge = allowed_edge(x, y, cap);
 	s32 growth = seq_diff(edge, x->told_max);
 	int stuck = seq_diff(x->told_max, x->far.max) < (s32)x->shell.mss;
 

@@ -151,7 +151,7 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 
 		lift_bare_ack(x, sent, x->shell.edge);
 		note_told_shell(x, s);
-		announce_growth(w, y, x);
+		announce_growth(w, y, x, cap_at(w, f));
 		after_clamp(w, f);
 		return;
 	}
@@ -195,7 +195,7 @@ static __always_inline void step_from_shell(struct work *w, struct flow *f, stru
 	if (mode == MODE_CLAMP && !ends_before_cut(w, f, shell_reset_counts(x, s))) {
 		struct segment *sent = add_edited(w, x, 0, s->payload_length);
 
-		clamp_window(x, y, sent);
+		clamp_window(x, y, sent, cap_at(w, f));
 		note_told_far(x, sent);
 		after_clamp(w, f);
 		return;

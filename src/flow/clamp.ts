@@ -20,6 +20,14 @@ import type { Outbox } from './outbox.js';
 const SLACK_BYTES = 4096;
 const SLACK_WINDOW_LEFT = 16384;
 
+/** More than any window (RFC 7323 section 2.3). */
+const NO_CAP = 2 ** 30;
+
+/** How much may be on the way to an end. What takes longer than the clamp should is not slowed down by it. */
+export function capAt(now: number, deadline: number, cap: number): number {
+  return now < deadline ? cap : NO_CAP;
+}
+
 /** The right edge that X may be told now; `cap` limits the bytes on the way to Y. */
 function allowedEdge(x: Connection, cap: number): SeqNum {
   const fits = seqMin(farEdge(x), seqAdd(farAck(x), cap));
@@ -36,14 +44,13 @@ export function clampWindow(x: Connection, segment: TcpSegment, cap: number): bo
 
 /**
  * Tells X of a window that has grown, since the shell, which believes that it told X more already, will not.
- * Growth of an eighth of the cap is worth a packet, and any segment's worth to an end that is out of window.
+ * Growth of `step` is worth a packet, and any segment's worth to an end that is out of window.
  */
-export function announceGrowth(x: Connection, cap: number, out: Outbox): void {
+export function announceGrowth(x: Connection, cap: number, step: number, out: Outbox): void {
   const edge = allowedEdge(x, cap);
   const growth = seqDiff(edge, x.toldMax);
   const stuck = seqDiff(x.toldMax, x.far.max) < x.shell.mss;
-  if (growth >= Math.floor(cap / 8) || (stuck && growth >= x.shell.mss))
-    emitBareAck(x, x.shell.ack, edge, out);
+  if (growth >= step || (stuck && growth >= x.shell.mss)) emitBareAck(x, x.shell.ack, edge, out);
 }
 
 /** True when all that X was ever promised is what Y can take, or near enough. */

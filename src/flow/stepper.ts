@@ -8,7 +8,7 @@ import { seqDiff } from '../wire/seq.js';
 import { alignFirst, alignSecond } from './align.js';
 import { isBelievable } from './belief.js';
 import { isLeaders } from './carry.js';
-import { announceGrowth, clampWindow } from './clamp.js';
+import { announceGrowth, capAt, clampWindow } from './clamp.js';
 import type { Connection } from './connection.js';
 import { drainFromFar, drainFromShell, shellEnd } from './drain.js';
 import { type Flow, Mode } from './flow.js';
@@ -126,7 +126,8 @@ export class FlowStepper {
       return this.relayFromFar(x, segment, now);
     liftBareAck(x, this.forward(x, segment, false), x.shell.edge);
     x.noteToldShell(segment);
-    announceGrowth(x.other, this.options.clampCap, this.outbox);
+    const { clampCap } = this.options;
+    announceGrowth(x.other, capAt(now, flow.deadline, clampCap), clampCap >> 3, this.outbox);
     this.progress.afterClamp(flow, now);
     return Verdict.Emit;
   }
@@ -199,7 +200,7 @@ export class FlowStepper {
       !this.progress.endsBeforeCut(flow as Flow, segment, shellResetCounts(x, segment), now)
     ) {
       const sent = this.forward(x, segment, true);
-      clampWindow(x, sent, this.options.clampCap);
+      clampWindow(x, sent, capAt(now, (flow as Flow).deadline, this.options.clampCap));
       x.noteToldFar(sent);
       this.progress.afterClamp(flow as Flow, now);
       return Verdict.Emit;

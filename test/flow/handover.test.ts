@@ -90,6 +90,26 @@ t.test('what the core has no room for is not cut, however long that lasts', asyn
   t.equal(driver.engine.flow('f')?.reason, 'drain-timeout', 'the drain has its limit all the same');
 });
 
+t.test('a clamp that lasts holds nothing up that moves', async (t) => {
+  const scale = { E: 7, 'A>E': 7, 'A>B': 7, B: 7 };
+  const driver = new Driver({ scale, engine: { clampCap: 10_000 } }).open();
+  const offered = (): number => {
+    driver.send('A>E', { seq: 10, ack: 0, window: 1000, ...ts });
+    return driver.engine.outbox.at(0).segment.window << 7;
+  };
+  // The peer reads nothing, and the shell holds bytes for it.
+  driver.send('B', { seq: 0, ack: 0, len: 10, ...ts });
+  driver.send('A>E', { seq: 0, ack: 0, len: 10, window: 10, ...ts });
+  driver.send('E', { seq: 0, ack: 10, window: 0, ...ts });
+  driver.send('B', { seq: 10, ack: 0, len: 5, ...ts });
+  driver.enable();
+  const before = offered();
+  driver.tick(200);
+  t.equal(driver.state, 'clamping');
+  t.ok(before < offered(), `${before} bytes are offered to it as long as a clamp should last`);
+  t.equal(offered(), 128_000, 'and then what the core takes');
+});
+
 t.test('the shell can offer no more than the core takes, and never takes back', async (t) => {
   const driver = new Driver().reach('clamping');
   const sent = (): number => driver.engine.outbox.at(0).segment.window;

@@ -71,6 +71,25 @@ export const HANDOVER_CASES: readonly Case[] = [
     state: 'cutting',
   },
   {
+    name: 'windows after the deadline of a clamp, without its cap',
+    options: { scale: { E: 7, 'A>E': 7, 'A>B': 7, B: 7 } },
+    run: (d) => {
+      d.open();
+      // E reads nothing, and what the shell holds for it keeps the flow from being cut.
+      d.send('B', { seq: 0, ack: 0, len: 10, ...TS });
+      d.send('A>E', { seq: 0, ack: 0, len: 10, window: 100, ...TS });
+      d.send('E', { seq: 0, ack: 10, window: 0, ...TS });
+      d.send('B', { seq: 10, ack: 0, len: 5, ...TS });
+      d.enable();
+      d.send('A>E', { seq: 10, ack: 0, window: 60_000, ...TS });
+      d.tick(200);
+      d.send('A>E', { seq: 10, ack: 0, window: 60_000, ...TS });
+      d.send('B', { seq: 15, ack: 0, window: 65_535, ...TS });
+    },
+    state: 'clamping',
+    sent: 3,
+  },
+  {
     name: 'windows while clamped, and growth that is announced',
     run: (d) => {
       d.reach('clamping');
