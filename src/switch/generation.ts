@@ -79,7 +79,7 @@ export class Generation {
    * none nothing has to drain. The lease that the control thread may have by then is given back.
    */
   private async giveUp(): Promise<void> {
-    const states = await this.plane?.states();
+    const states = await this.plane?.states().catch(() => undefined);
     if (states && states.ids.length > 0) await this.leave();
     else await this.stop(this.plane && AbortSignal.abort());
   }
