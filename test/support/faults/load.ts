@@ -10,7 +10,7 @@ import { PHASES, type Phase } from './plan.js';
 const PHASE_MS = 20_000;
 const POLL_MS = 50;
 
-type Kind = 'echo' | 'requests' | 'up' | 'both' | 'stalled' | 'halfClosed';
+type Kind = 'echo' | 'requests' | 'up' | 'both' | 'stalled' | 'held' | 'halfClosed';
 
 export type Outcome = 'ok' | 'wrong' | 'reset' | 'fin' | 'timeout' | 'silence' | 'refused' | 'unreachable';
 
@@ -75,6 +75,7 @@ export class Load {
     const planned = PHASES.flatMap((phase) =>
       Array.from({ length: options.perPhase }, (_, i) => plan(phase, i, random, options)),
     );
+    await field.holdDrains();
     const load = new Load(field, planned, options);
     await load.#inPhase();
     return load;
@@ -87,6 +88,7 @@ export class Load {
 
   /** Lets all of it end. */
   async finish(): Promise<LoadResult[]> {
+    await this.field.letDrainsGo();
     this.#go.say();
     const results = await this.#report<Omit<LoadResult, 'phase' | 'kind'>[]>(1);
     return results
@@ -131,7 +133,8 @@ export class Load {
 
 function plan(phase: Phase, i: number, random: Random, { openMs }: LoadOptions): Planned {
   const seed = random.int(1, 2 ** 31 - 1);
-  if (phase === 'cutting') return { phase, kind: 'stalled', port: PORTS.cutting, seed };
+  if (phase === 'clamping') return { phase, kind: 'stalled', port: PORTS.clamping, seed };
+  if (phase === 'cutting') return { phase, kind: 'held', port: PORTS.cutting, seed };
   if (phase === 'closing') return { phase, kind: 'halfClosed', port: PORTS.stitchedRaw, seed };
   // Every kind comes up, whatever the seed.
   const kinds = ['echo', 'requests', 'up', 'both'] as const;

@@ -13,7 +13,7 @@ export const FAULTS = ['kill', 'stop', 'cut', 'link', 'empty'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** `opening`: opened at a random moment around the fault, which so finds them anywhere between SYN and stitched. */
-export const PHASES = ['relayed', 'cutting', 'stitched', 'closing', 'opening'] as const;
+export const PHASES = ['relayed', 'clamping', 'cutting', 'stitched', 'closing', 'opening'] as const;
 export type Phase = (typeof PHASES)[number];
 
 export type Path = 'kernel' | 'userspace';
@@ -25,16 +25,17 @@ export interface Injection {
 
 /**
  * True where TCP itself would not have kept the connection: its bytes were in a process that is gone. A relayed one
- * is the shell's own, one that is being cut still has bytes there. On the userspace path the state of a drain is in the
+ * is the shell's own, clamped or not, one that is being cut still has bytes there. On the userspace path the state of a drain is in the
  * process that carries its packets; a stitched flow's constants are in Redis, unless that is emptied too. Who connects
  * where no route leads is told so at once.
  */
 export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): boolean {
   if (fault === 'link') return phase === 'opening';
   if (fault !== 'kill' && fault !== 'empty') return false;
-  if (part === 'shell') return phase === 'relayed' || phase === 'cutting' || phase === 'opening';
+  const isRelayed = phase === 'relayed' || phase === 'clamping';
+  if (part === 'shell') return isRelayed || phase === 'cutting' || phase === 'opening';
   if (part !== 'switch' || path !== 'userspace') return false;
-  return fault === 'kill' ? phase === 'cutting' || phase === 'opening' : phase !== 'relayed';
+  return fault === 'kill' ? phase === 'cutting' || phase === 'opening' : !isRelayed;
 }
 
 /** Every fault that each part can have. */

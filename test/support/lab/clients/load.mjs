@@ -21,6 +21,10 @@ const CHUNK = 8192;
 /** More than all buffers between the two ends hold. */
 const STALLED_BYTES = 24_000_000;
 const BOTH_BYTES = 24_000_000;
+/** Sent and wanted back at first; no more than any end has room for. */
+const HELD_BYTES = 40_000;
+const HELD_PIECE = 100;
+const HELD_PIECE_MS = 500;
 
 class Lost extends Error {
   constructor(outcome, bytes = 0) {
@@ -262,6 +266,27 @@ async function stalled(wire, seed) {
   await wire.finish();
 }
 
+/** Nothing comes back of it before `go`, in order at least; what follows a cut passes what is held. */
+async function held(wire, seed) {
+  const prng = new Prng(seed);
+  const pieces = [];
+  const say = async (bytes) => {
+    const piece = prng.fill(Buffer.allocUnsafe(bytes));
+    pieces.push(piece);
+    await wire.write(piece);
+  };
+  await wire.write('ECHO\n');
+  await say(HELD_BYTES);
+  while (!told.go) {
+    await Promise.race([goTold, sleep(HELD_PIECE_MS)]);
+    await say(HELD_PIECE);
+  }
+  const all = Buffer.concat(pieces);
+  const answer = await wire.exactly(all.length);
+  if (!answer.equals(all)) throw new Lost('wrong', all.length);
+  await wire.finish();
+}
+
 /** Closes its half when told, and is answered for a while. */
 async function halfClosed(wire, seed) {
   const hash = createHash('sha256');
@@ -278,7 +303,7 @@ async function halfClosed(wire, seed) {
   throw /^[0-9a-f]{64}$/.test(said) ? new Lost('wrong', answer.length) : new Lost('fin');
 }
 
-const KINDS = { echo, requests, up, both, stalled, halfClosed };
+const KINDS = { echo, requests, up, both, stalled, held, halfClosed };
 
 async function live({ kind, seed }, wire) {
   const silent = goTold
