@@ -6,13 +6,12 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { addressOf, endpointOf, HTTP_PORT, RAW_PORT } from '../../src/lab/stage.js';
 import { checkClosed, checkTransfer, spread } from '../support/lab/checks.js';
+import { CUT_WHILE_HELD, holdDrains, letDrainsGo } from '../support/lab/held-drains.js';
 import type { Ends, KeepAliveResult, TransferResult } from '../support/lab/results.js';
 import { Rig } from '../support/lab/rig.js';
 
 const CONNECTIONS = 100;
 const FORWARD_PORT = 9001;
-/** Relayed by then, with more bytes behind it than the pipelines hold. */
-const CUT_AFTER = 300_000;
 const REQUESTS = 300;
 /** Of each transfer; they go on, one after the other on one connection, until the new process is there. */
 const BYTES = 100_000_000;
@@ -80,13 +79,13 @@ t.test('a handover of a connection that the core opened outlives it too, with no
   const workload = rig.stage.startWorkload('e');
   const gateway = await rig.stage.startSwitch(switchConfig);
   const listen = endpointOf('a', FORWARD_PORT);
-  const forward = { listen, peer: endpointOf('e', RAW_PORT), stitch: { after: { bytes: CUT_AFTER } } };
+  const forward = { listen, peer: endpointOf('e', RAW_PORT), stitch: { after: { bytes: CUT_WHILE_HELD } } };
   await Promise.all([rig.stage.startCore([], { calls: 'any' }), rig.stage.startShell([forward]), workload]);
   const go = rig.go();
-  // Reads nothing before it may go on, so the shell can't deliver what it holds at the cut.
-  const connections = [{ kind: 'stalled', port: FORWARD_PORT, seed: 1 }];
+  await holdDrains(rig, FORWARD_PORT);
+  const connections = [{ kind: 'held', port: FORWARD_PORT, seed: 1 }];
   const load = { host: addressOf('a', 4), connections, go: go.path, limitMs: 60_000 };
-  const stalled = rig.startClient('load', load, { host: 'b' });
+  const held = rig.startClient('load', load, { host: 'b' });
   const cutting = (when: string): Promise<void> =>
     rig.stage.until(
       async () => (await rig.stage.admin.flows({ state: 'cutting' })).length === 1,
@@ -104,9 +103,10 @@ t.test('a handover of a connection that the core opened outlives it too, with no
   t.match(after, { id: before?.id, outer: before?.outer, inner: before?.inner });
   await Promise.all([rig.stage.agentReady('a1'), rig.stage.agentReady('b1')]);
   t.match(await rig.stage.admin.agents(), [{ flows: 1 }, { flows: 1 }], 'both agents have it');
+  await letDrainsGo(rig);
   go.say();
 
-  const [, results = []] = (await stalled.finished()) as {
+  const [, results = []] = (await held.finished()) as {
     outcome: string;
     local: string;
     remote: string;

@@ -66,6 +66,8 @@ t.test('throughput', async (t) => {
     'throughput-routed-16',
     'throughput-haproxy-1',
     'throughput-haproxy-16',
+    'throughput-ceiling-1',
+    'throughput-ceiling-16',
     'shell-bytes',
     'shell-cpu',
   ]);

@@ -10,7 +10,8 @@ import { Rig } from '../support/lab/rig.js';
 
 const PORT = 9000;
 const CONNECTIONS = 3;
-const STITCH_AFTER = 300_000;
+/** More than the peer has room for, and less than the shell takes for it. */
+const STITCH_AFTER = 200_000;
 /** What a cut would have to be drained in. */
 const DRAIN_LIMIT_MS = 500;
 const LONGER_MS = 3 * DRAIN_LIMIT_MS;

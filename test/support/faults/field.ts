@@ -9,6 +9,7 @@ import type { Program } from '../../../src/lab/program.js';
 import { LOCAL_TABLE, startRedis } from '../../../src/lab/redis.js';
 import { type ConfigObject, endpointOf, HTTP_PORT, RAW_PORT, route } from '../../../src/lab/stage.js';
 import type { Clock } from '../../../src/platform/clock.js';
+import { CUT_WHILE_HELD } from '../lab/held-drains.js';
 import { Rig } from '../lab/rig.js';
 import { clockUntil, type Labs } from './labs.js';
 import type { Part, Path } from './plan.js';
@@ -26,20 +27,8 @@ export const PORTS = {
   clamping: 7005,
   cutting: 7006,
 } as const;
-/** Relayed by then, with more bytes behind it than the pipelines hold. */
-const CLAMP_AFTER = 300_000;
-/** Some of what the peer is to get is still with the shell then; the load sends 40,000 bytes each way at first. */
-const CUT_AFTER = 60_000;
-/** What the shell sends to a peer on `cutting` gets lost, acknowledgments apart, which keeps it in its drain. */
-const HOLD = `table inet hold {
-  chain output {
-    type filter hook output priority 0
-    tcp sport ${PORTS.cutting} tcp flags ! syn meta length > 200 drop
-  }
-}
-`;
-/** So that a drain ends soon after it may, instead of as long as it was held; who waits in vain is not given up for that. */
-const SHELL_TCP = ['net.ipv4.tcp_rto_max_ms=1000', 'net.ipv4.tcp_retries2=255'];
+/** More than the peer has room for, and less than the shell takes for it; many more bytes are behind that. */
+const CLAMP_AFTER = 200_000;
 
 const ROUTES = [
   route(PORTS.relayedHttp, HTTP_PORT, { after: { age: '2h' } }),
@@ -47,7 +36,7 @@ const ROUTES = [
   route(PORTS.stitchedHttp, HTTP_PORT),
   route(PORTS.stitchedRaw, RAW_PORT),
   route(PORTS.clamping, RAW_PORT, { after: { bytes: CLAMP_AFTER } }),
-  route(PORTS.cutting, RAW_PORT, { after: { bytes: CUT_AFTER } }),
+  route(PORTS.cutting, RAW_PORT, { after: { bytes: CUT_WHILE_HELD } }),
 ];
 
 export interface FieldOptions {
@@ -71,8 +60,6 @@ export class Field {
   static async up(labs: Labs, options: FieldOptions): Promise<Field> {
     const { signal } = labs;
     const field = new Field(await Rig.up(labs, signal && { signal }), clockUntil(signal), options);
-    // Kernels before 6.15 have no limit of their own for the first.
-    await field.rig.tool('a', ['sysctl', '-qew', ...SHELL_TCP]);
     field.#programs.set('workload', await field.rig.stage.startWorkload());
     for (const part of ['redis', 'switch', 'core', 'shell'] as const) await field.start(part);
     return field;
@@ -118,15 +105,6 @@ export class Field {
 
   async mend(part: Part): Promise<void> {
     await this.rig.tool(cutOf(part).host, ['nft', 'delete', 'table', 'inet', 'fault']);
-  }
-
-  /** What is cut from now on is not drained. */
-  async holdDrains(): Promise<void> {
-    await this.rig.tool('a', ['nft', '-f', '-'], HOLD);
-  }
-
-  async letDrainsGo(): Promise<void> {
-    await this.rig.tool('a', ['nft', 'delete', 'table', 'inet', 'hold']);
   }
 
   /** The switch's interface towards the part's host goes down, and with it the routes by it. */

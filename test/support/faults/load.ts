@@ -1,5 +1,6 @@
 /** The load of one injection: so many connections in each phase, and what became of each. */
 import { addressOf } from '../../../src/lab/stage.js';
+import { holdDrains, letDrainsGo } from '../lab/held-drains.js';
 import type { Ends } from '../lab/results.js';
 import type { Client } from '../lab/rig.js';
 import type { Random } from '../sim/random.js';
@@ -75,7 +76,7 @@ export class Load {
     const planned = PHASES.flatMap((phase) =>
       Array.from({ length: options.perPhase }, (_, i) => plan(phase, i, random, options)),
     );
-    await field.holdDrains();
+    await holdDrains(field.rig, PORTS.cutting);
     const load = new Load(field, planned, options);
     await load.#inPhase();
     return load;
@@ -88,7 +89,7 @@ export class Load {
 
   /** Lets all of it end. */
   async finish(): Promise<LoadResult[]> {
-    await this.field.letDrainsGo();
+    await letDrainsGo(this.field.rig);
     this.#go.say();
     const results = await this.#report<Omit<LoadResult, 'phase' | 'kind'>[]>(1);
     return results
