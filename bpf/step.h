@@ -99,6 +99,9 @@ static __always_inline void step_from_far(struct work *w, struct flow *f, struct
 		relay_syn(w, f, x, inner, 0);
 		return;
 	}
+	/* While the other direction holds the flow up, any amount may pass in this one. */
+	if (mode == MODE_CLAMP || mode == MODE_DRAIN)
+		keep_mark_recent(x);
 	w->verdict = VERDICT_EMIT;
 	if (mode == MODE_DIRECT) {
 		if (holds_ends(f)) {

@@ -12,7 +12,7 @@ import { announceGrowth, capAt, clampWindow } from './clamp.js';
 import type { Connection } from './connection.js';
 import { drainFromFar, drainFromShell, shellEnd } from './drain.js';
 import { type Flow, Mode } from './flow.js';
-import { emitReset, liftBareAck, noteSentDirectly } from './mapping.js';
+import { emitReset, keepMarkRecent, liftBareAck, noteSentDirectly } from './mapping.js';
 import type { EngineOptions } from './options.js';
 import type { Outbox } from './outbox.js';
 import type { FlowProgress } from './progress.js';
@@ -81,6 +81,8 @@ export class FlowStepper {
     if (!segment.has(TcpFlag.Syn)) x.trackFar(segment, now);
     else if (mode <= Mode.Clamp) return this.relaySyn(x, segment, false, now);
     if (flow === undefined || mode === Mode.Relay) return this.relayFromFar(x, segment, now);
+    // While the other direction holds the flow up, any amount may pass in this one.
+    if (mode === Mode.Clamp || mode === Mode.Drain) keepMarkRecent(x);
     if (mode === Mode.Clamp) return this.clampFromFar(x, flow, segment, now);
     if (mode === Mode.Drain) return this.drainFar(x, flow, segment, now);
     if (mode === Mode.Direct) return this.directFromFar(x, flow, segment, now);

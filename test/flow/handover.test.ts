@@ -110,6 +110,43 @@ t.test('a clamp that lasts holds nothing up that moves', async (t) => {
   t.equal(offered(), 128_000, 'and then what the core takes');
 });
 
+t.test('gigabytes in one direction until the other one can go on', async (t) => {
+  const scale = { E: 14, 'A>E': 14, 'A>B': 14, B: 14 };
+  const wide = { window: 65_535, ...ts };
+  for (const during of ['clamping', 'cutting']) {
+    const driver = new Driver({ scale, engine: { drainLimit: 60_000 } }).open();
+    const step = 2 ** 28;
+    let end = 0;
+    const upload = (steps: number): void => {
+      for (let i = 0; i < steps; i++) {
+        end += step;
+        driver.send('E', { seq: end - step, ack: 10, len: step, window: 0, ...ts });
+        if (driver.state !== 'cutting') {
+          driver.send('A>E', { seq: 10, ack: end, ...wide });
+          driver.send('A>B', { seq: end - step, ack: 15, len: step, ...wide });
+        }
+        driver.send('B', { seq: 15, ack: end, ...wide });
+      }
+    };
+    driver.send('A>E', { seq: 0, ack: 0, ...wide });
+    driver.send('B', { seq: 0, ack: 0, len: 15, ...wide });
+    driver.send('A>E', { seq: 0, ack: 0, len: 10, ...wide });
+    upload(4);
+    // What the shell holds for the peer keeps the flow from going on: there is no room for it, or it is on its way.
+    driver.send('E', { seq: end, ack: 10, window: during === 'clamping' ? 0 : 100, ...ts });
+    driver.enable();
+    driver.tick(200);
+    t.equal(driver.state, during);
+    upload(7);
+    t.equal(driver.state, during);
+    driver.send('E', { seq: end, ack: 10, ...wide });
+    driver.send('A>E', { seq: 10, ack: end, len: 5, ...wide });
+    driver.send('E', { seq: end, ack: 15, ...wide });
+    t.equal(driver.state, 'stitched');
+    t.equal(driver.send('E', { seq: end, ack: 15, len: 10, ...wide }), `B ${end | 0}+10 ack 15`, during);
+  }
+});
+
 t.test('the shell can offer no more than the core takes, and never takes back', async (t) => {
   const driver = new Driver().reach('clamping');
   const sent = (): number => driver.engine.outbox.at(0).segment.window;

@@ -90,6 +90,34 @@ export const HANDOVER_CASES: readonly Case[] = [
     sent: 3,
   },
   {
+    name: 'gigabytes in the course of a clamp',
+    options: { scale: { E: 14, 'A>E': 14, 'A>B': 14, B: 14 } },
+    run: (d) => {
+      const wide = { window: 65_535, ...TS };
+      d.open();
+      d.send('A>E', { seq: 0, ack: 0, ...wide });
+      d.send('B', { seq: 0, ack: 0, len: 15, ...wide });
+      d.send('A>E', { seq: 0, ack: 0, len: 10, ...wide });
+      // E has no room for the other 5 bytes.
+      d.send('E', { seq: 0, ack: 10, window: 0, ...TS });
+      d.enable();
+      d.tick(200);
+      let end = 0;
+      for (let at = 0; at < 1.4 * 2 ** 31; at += 2 ** 29) {
+        end = at + 10;
+        d.send('E', { seq: at, ack: 10, len: 10, window: 0, ...TS });
+        d.send('A>E', { seq: 10, ack: end, ...wide });
+        d.send('A>B', { seq: at, ack: 15, len: 10, ...wide });
+        d.send('B', { seq: 15, ack: end, ...wide });
+      }
+      d.send('E', { seq: end, ack: 10, ...wide });
+      d.send('A>E', { seq: 10, ack: end, len: 5, ...wide });
+      d.send('E', { seq: end, ack: 15, ...wide });
+      d.send('E', { seq: end, ack: 15, len: 10, ...wide });
+    },
+    state: 'stitched',
+  },
+  {
     name: 'windows while clamped, and growth that is announced',
     run: (d) => {
       d.reach('clamping');
