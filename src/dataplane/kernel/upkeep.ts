@@ -63,7 +63,7 @@ export class Upkeep {
   /** An event of a flow that this process knows was told. */
   told(known: Known, event: FlowEvent): void {
     if (event.kind === 'state') this.follow(known, event.flow);
-    if (event.held) this.tickLater(known, this.parts.engine.teardownLimit);
+    if (event.held) this.tickBy(known, this.parts.engine.teardownLimit);
     else if (event.kind === 'fin') this.awaitEnd(known);
   }
 
@@ -117,6 +117,13 @@ export class Upkeep {
     else this.tickLater(known, due);
   }
 
+  /** At the latest then: something else may be due before it, as a FIN that is repeated. */
+  private tickBy(known: Known, ms: number): void {
+    const { clock, store } = this.parts;
+    const before = store.ticks.get(known);
+    if (before === undefined || before > clock.kernel() + ms) this.tickLater(known, ms);
+  }
+
   private tickLater(known: Known, ms: number): void {
     this.parts.store.ticks.set(known, this.parts.clock.kernel() + ms);
     void this.tickWhileDue();
@@ -153,6 +160,8 @@ export class Upkeep {
     if (eventsLost === this.eventsLost) return;
     this.eventsLost = eventsLost;
     this.parts.log.warn({ eventsLost }, 'the event buffer was full; flows are compared one by one');
+    // What waits there is older than what the flows are compared by.
+    this.parts.consume();
     for (const known of [...this.parts.store.all()]) {
       if (this.parts.store.lingers(known)) continue;
       const flow = reader.read(known.slot).snapshot(this.parts.epochOffset);
