@@ -40,7 +40,8 @@ export async function claim(name: string, interfaces: readonly string[]): Promis
 function hold(what: string, taken: string): Promise<Server> {
   const server = createServer((socket) => socket.destroy());
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    // It stays: an accept that fails later must not end the process, and says nothing about the claim.
+    server.on('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'EADDRINUSE' ? taken : `can't claim ${what}: ${error.message}`;
       reject(new SutureError('SUT_ALREADY_RUNNING', why, { cause: error }));
     });

@@ -28,14 +28,16 @@ export async function drain(
   const end = firstAbort(carried.none, ...(signal ? [signal] : []));
   await clock.sleep(drainLimit, end.signal).catch(() => {});
   end.done();
-  const { ids } = carried;
+  const { ids, clamped } = carried;
   if (ids.length > 0) log.warn({ flows: ids.length }, 'stopping: stitched flows are reset');
-  await Promise.allSettled(ids.map((id) => plane.close(id)));
+  // Those that are clamped, which can last, go on relayed: a cut after this would be left half made.
+  await Promise.allSettled([...ids, ...clamped].map((id) => plane.close(id)));
 }
 
 /** Flows whose packets would reach nobody without this switch. */
 class Carried {
   private readonly flows = new Set<string>();
+  private readonly clamping = new Set<string>();
   /** Those that were told of while the list was under way, and may be newer than it. */
   private news: Set<string> | undefined = new Set();
   private readonly gone = new AbortController();
@@ -47,6 +49,11 @@ class Carried {
 
   get ids(): readonly string[] {
     return [...this.flows];
+  }
+
+  /** Those that any packet may cut. */
+  get clamped(): readonly string[] {
+    return [...this.clamping];
   }
 
   told(flow: FlowSnapshot): void {
@@ -64,6 +71,8 @@ class Carried {
   private take(flow: FlowSnapshot): void {
     if (isCarried(flow)) this.flows.add(flow.id);
     else this.flows.delete(flow.id);
+    if (flow.state === 'clamping') this.clamping.add(flow.id);
+    else this.clamping.delete(flow.id);
   }
 
   private look(): void {

@@ -103,6 +103,21 @@ t.test('what is left at the limit, or at the signal, is closed', async (t) => {
   t.strictSame(prompt.closed, ['a'], 'at once');
 });
 
+t.test('what is clamped is not waited for, and given up before it is cut', async (t) => {
+  const plane = planeWith('a');
+  plane.flows.set('slow', snapshot('slow', 'clamping'));
+  plane.flows.set('refused', snapshot('refused', 'clamping'));
+  const { over } = draining(plane);
+  await turn();
+  plane.change('refused', 'refused', 'closing-before-cut');
+  plane.flows.set('late', snapshot('late'));
+  plane.change('late', 'clamping');
+  t.strictSame(plane.closed, [], 'while there is something to wait for it may be stitched still');
+  plane.change('a', 'closed', 'fin');
+  await over;
+  t.strictSame(plane.closed, ['slow', 'late']);
+});
+
 t.test('without any it is over at once', async (t) => {
   const plane = planeWith();
   await draining(plane).over;
