@@ -3,7 +3,8 @@
  * with its diagnosis, what was skipped with its reason, comments, and sums.
  *
  * A test is a `t.test` that holds no other one, or an assertion that stands in a file by itself. Whatever
- * fails without a failed test inside (a crash, a time-out, a bad plan) counts as one failed test.
+ * fails without a failed test inside (a crash, a time-out, a bad plan) counts as one failed test, and so does a file
+ * that has none: it may have ended before it came to them.
  */
 
 const INDENT = 4;
@@ -11,6 +12,9 @@ const SUBTEST = /^( *)# Subtest: (.*)$/;
 const RESULT =
   /^( *)(not ok|ok) (\d+)(?: - (.*?))?(?: # (SKIP|TODO)(?: (.*?))?)?(?: # time=([\d.]+)(m?s))?(?: \{)?$/;
 const COMMENT = /^ {4,}# (?!Subtest|time=|\{)(.+)$/;
+
+/** What tap says of a file without any test. */
+const NO_TESTS = 'no tests found';
 
 /** A file or a `t.test` whose result is still to come. */
 function opened(depth, name) {
@@ -71,7 +75,12 @@ export class TapReport {
     const ok = verdict === 'ok';
     if (this.#open.at(-1)?.depth === depth) {
       const own = this.#open.pop();
-      if (depth === 0) return this.#fileEnd(own, ok, time && Number(time) / (unit === 'ms' ? 1000 : 1));
+      if (depth === 0) {
+        // tap takes a file that ended before its first test for one that is left out.
+        const isEmpty = reason === NO_TESTS;
+        if (directive !== undefined && !isEmpty) this.#skipFile(own, reason);
+        return this.#fileEnd(own, ok && !isEmpty, time && Number(time) / (unit === 'ms' ? 1000 : 1));
+      }
       const counts = own.holdsTests ? own : opened(depth, own.name);
       if (!own.holdsTests && ok) counts.passed = 1;
       if (!ok && counts.failed === 0) this.#fail(counts);
@@ -120,6 +129,11 @@ export class TapReport {
     if (!around) return;
     around.skipped += 1;
     around.holdsTests = true;
+  }
+
+  #skipFile(file, reason) {
+    this.skipped.push(`${file.name}: ${reason}`);
+    file.skipped += 1;
   }
 
   #fileEnd(file, ok, seconds) {

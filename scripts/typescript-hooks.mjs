@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { threadId } from 'node:worker_threads';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -42,8 +43,8 @@ function compiled(file) {
   const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (before.endsWith(mark)) return before;
   const code = transpile(file, source.toString()) + mark;
-  // Another process may be at the same file: whoever reads finds a whole one or none.
-  const own = `${path}.${process.pid}`;
+  // Another process, or thread of this one, may be at the same file: whoever reads finds a whole one or none.
+  const own = `${path}.${process.pid}.${threadId}`;
   writeFileSync(own, code);
   renameSync(own, path);
   return code;
