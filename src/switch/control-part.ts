@@ -17,6 +17,7 @@ import { Carrying } from './carrying.js';
 import { Control } from './control.js';
 import { CAPABILITIES, DiscoveryService } from './discovery.js';
 import type { CapturedDatagram } from './discovery-capture.js';
+import { giveUpClamped } from './drain.js';
 import { tableFor } from './table.js';
 
 export interface ControlPartOptions {
@@ -121,7 +122,7 @@ export class ControlPart {
   /** `leave`: another switch goes on with the flows. Gives whether it does. */
   async stop(signal?: AbortSignal, leave = false): Promise<boolean> {
     this.isStopping = true;
-    if (leave) this.control.leave();
+    if (leave) await this.leave();
     // A standby may be about to take over, and must not go on with it afterwards: a server that nobody stops any more
     // keeps its thread, and with it what waits for the thread's end.
     await this.active.stop(signal);
@@ -129,6 +130,11 @@ export class ControlPart {
     const wasLeader = this.shared?.isLeader === true;
     await this.base.stop(signal);
     return leave && (!wasLeader || (await this.shared?.hasSuccessor()) === true);
+  }
+
+  private async leave(): Promise<void> {
+    if (this.isActive && this.shared?.isLeader) await giveUpClamped(this.options.plane);
+    this.control.leave();
   }
 
   /** Resolves once it has taken over all that the active switch had. */

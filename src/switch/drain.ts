@@ -1,13 +1,15 @@
 /**
- * The end of a switch that no other one follows. The flows that it carries can't go on without it: they get some time to
+ * The end of a switch. When no other one follows, the flows that it carries can't go on without it: they get some time to
  * end by themselves, and what is left then is reset at both ends.
  *
  * The flows are listed once. After that the data path's events tell of each that ends or is cut, however many there are.
+ * One that is clamped is given up at once and goes on relayed: cut now, it would be carried by a switch that is about to end.
  */
 import type { DataPlane, FlowSnapshot } from '../dataplane/port.js';
 import type { Clock } from '../platform/clock.js';
 import { firstAbort } from '../platform/first-abort.js';
 import type { Logger } from '../platform/log.js';
+import { liveFlows } from './adopt.js';
 
 export interface DrainParts {
   readonly plane: DataPlane;
@@ -22,22 +24,39 @@ export async function drain(
   { plane, clock, log, drainLimit }: DrainParts,
   signal?: AbortSignal,
 ): Promise<void> {
+  const givenUp: Promise<unknown>[] = [];
+  const giveUp = ({ id, state }: FlowSnapshot): void => {
+    if (state === 'clamping') givenUp.push(plane.close(id).catch(() => undefined));
+  };
   const carried = new Carried();
-  plane.onEvent(({ flow }) => carried.told(flow));
-  carried.listed(await plane.list());
+  plane.onEvent(({ flow }) => {
+    giveUp(flow);
+    carried.told(flow);
+  });
+  const flows = await plane.list();
+  flows.forEach(giveUp);
+  carried.listed(flows);
   const end = firstAbort(carried.none, ...(signal ? [signal] : []));
   await clock.sleep(drainLimit, end.signal).catch(() => {});
   end.done();
-  const { ids, clamped } = carried;
+  const { ids } = carried;
   if (ids.length > 0) log.warn({ flows: ids.length }, 'stopping: stitched flows are reset');
-  // Those that are clamped, which can last, go on relayed: a cut after this would be left half made.
-  await Promise.allSettled([...ids, ...clamped].map((id) => plane.close(id)));
+  await Promise.allSettled([...givenUp, ...ids.map((id) => plane.close(id))]);
+}
+
+/**
+ * Before the flows go to another switch: what is clamped goes on relayed. That one could not know whether it was cut by now,
+ * and its bytes with it, and would have to end it.
+ */
+export async function giveUpClamped(plane: DataPlane): Promise<void> {
+  const live = [...liveFlows(await plane.states())];
+  const clamped = live.filter(([, { state }]) => state === 'clamping');
+  await Promise.allSettled(clamped.map(([id]) => plane.close(id)));
 }
 
 /** Flows whose packets would reach nobody without this switch. */
 class Carried {
   private readonly flows = new Set<string>();
-  private readonly clamping = new Set<string>();
   /** Those that were told of while the list was under way, and may be newer than it. */
   private news: Set<string> | undefined = new Set();
   private readonly gone = new AbortController();
@@ -49,11 +68,6 @@ class Carried {
 
   get ids(): readonly string[] {
     return [...this.flows];
-  }
-
-  /** Those that any packet may cut. */
-  get clamped(): readonly string[] {
-    return [...this.clamping];
   }
 
   told(flow: FlowSnapshot): void {
@@ -71,8 +85,6 @@ class Carried {
   private take(flow: FlowSnapshot): void {
     if (isCarried(flow)) this.flows.add(flow.id);
     else this.flows.delete(flow.id);
-    if (flow.state === 'clamping') this.clamping.add(flow.id);
-    else this.clamping.delete(flow.id);
   }
 
   private look(): void {

@@ -1,7 +1,7 @@
 /** The end of a switch that no other one follows: what it waits for, and what it asks the data path meanwhile. */
 import t from 'tap';
 import { silentLog } from '../../src/platform/log.js';
-import { drain } from '../../src/switch/drain.js';
+import { drain, giveUpClamped } from '../../src/switch/drain.js';
 import { FakeClock, turn } from '../midcom/support/fake-clock.js';
 import { FakePlane, snapshot } from './fake-plane.js';
 
@@ -60,7 +60,7 @@ t.test('it waits for the last flow that was cut, and lists them once', async (t)
 
 t.test('what is cut meanwhile is waited for too', async (t) => {
   const plane = planeWith('a');
-  plane.flows.set('late', snapshot('late', 'clamping'));
+  plane.flows.set('late', snapshot('late', 'relayed'));
   const { isOver, over } = draining(plane);
   await turn();
   plane.change('late', 'stitched');
@@ -103,19 +103,25 @@ t.test('what is left at the limit, or at the signal, is closed', async (t) => {
   t.strictSame(prompt.closed, ['a'], 'at once');
 });
 
-t.test('what is clamped is not waited for, and given up before it is cut', async (t) => {
+t.test('what is clamped is given up before it is cut, and goes on relayed', async (t) => {
   const plane = planeWith('a');
   plane.flows.set('slow', snapshot('slow', 'clamping'));
-  plane.flows.set('refused', snapshot('refused', 'clamping'));
   const { over } = draining(plane);
   await turn();
-  plane.change('refused', 'refused', 'closing-before-cut');
+  t.strictSame(plane.closed, ['slow'], 'at once');
   plane.flows.set('late', snapshot('late'));
   plane.change('late', 'clamping');
-  t.strictSame(plane.closed, [], 'while there is something to wait for it may be stitched still');
   plane.change('a', 'closed', 'fin');
   await over;
   t.strictSame(plane.closed, ['slow', 'late']);
+});
+
+t.test('before another switch goes on, what is clamped is given up alone', async (t) => {
+  const plane = planeWith('a');
+  for (const state of ['relayed', 'clamping', 'cutting'] as const)
+    plane.flows.set(state, snapshot(state, state));
+  await giveUpClamped(plane);
+  t.strictSame(plane.closed, ['clamping']);
 });
 
 t.test('without any it is over at once', async (t) => {
