@@ -45,8 +45,8 @@ export async function drain(
 }
 
 /**
- * Before the flows go to another switch: what is clamped goes on relayed. That one could not know whether it was cut by now,
- * and its bytes with it, and would have to end it.
+ * Before the flows go to another switch: what is clamped goes on relayed. Cut in the meantime, it would be in the middle of its
+ * handover when that one takes over.
  */
 export async function giveUpClamped(plane: DataPlane): Promise<void> {
   const live = [...liveFlows(await plane.states())];

@@ -26,7 +26,7 @@ export interface Injection {
 /**
  * True where TCP itself would not have kept the connection: its bytes were in a process that is gone. A relayed one
  * is the shell's own, clamped or not, one that is being cut still has bytes there. On the userspace path the state of a drain is in the
- * process that carries its packets, and nobody else knows of a clamp whether it has come to that; a stitched flow's constants are in Redis, unless that is emptied too. Who connects
+ * process that carries its packets; a stitched flow's constants are in Redis, unless that is emptied too. Who connects
  * where no route leads is told so at once.
  */
 export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): boolean {
@@ -35,9 +35,7 @@ export function mayLose({ part, fault }: Injection, phase: Phase, path: Path): b
   const isRelayed = phase === 'relayed' || phase === 'clamping';
   if (part === 'shell') return isRelayed || phase === 'cutting' || phase === 'opening';
   if (part !== 'switch' || path !== 'userspace') return false;
-  return fault === 'kill'
-    ? phase !== 'relayed' && phase !== 'stitched' && phase !== 'closing'
-    : phase !== 'relayed';
+  return fault === 'kill' ? phase === 'cutting' || phase === 'opening' : !isRelayed;
 }
 
 /** Every fault that each part can have. */
