@@ -2,7 +2,7 @@
  * Runs test files by tap's own `t.spawn` and writes their TAP to standard output; the exit code is tap's. `tap run` does
  * the same, but takes files by their names' order and gives all of them one environment.
  *
- * The argument is JSON: groups, one after the other, each `{ jobs, runs: [{ file, name, env }] }`, of which up to `jobs`
+ * SUTURE_TEST_GROUPS is JSON: groups, one after the other, each `{ jobs, runs: [{ file, name, env }] }`, of which up to `jobs`
  * files run at a time, started in their order.
  */
 import { resolve } from 'node:path';
@@ -34,9 +34,13 @@ function passSignals() {
   }
 }
 
+const groups = JSON.parse(process.env.SUTURE_TEST_GROUPS);
+// Not for the tests.
+delete process.env.SUTURE_TEST_GROUPS;
+
 t.setTimeout(0);
 passSignals();
-for (const { jobs, runs } of JSON.parse(process.argv[2])) {
+for (const { jobs, runs } of groups) {
   t.jobs = jobs;
   const spawned = runs.map(({ file, name, env }) =>
     t.spawn(process.execPath, [...NODE_ARGS, resolve(root, file)], {

@@ -103,9 +103,8 @@ function groupsOf(files) {
 }
 
 async function tap(groups, report) {
-  const args = [join(root, 'scripts/run-tests.mjs'), JSON.stringify(groups)];
-  const env = { ...process.env, NO_COLOR: '1' };
-  const code = await passOn(process.execPath, args, {
+  const env = { ...process.env, NO_COLOR: '1', SUTURE_TEST_GROUPS: JSON.stringify(groups) };
+  const code = await passOn(process.execPath, [join(root, 'scripts/run-tests.mjs')], {
     cwd: root,
     env,
     onOutput: (text) => report.push(text),
